@@ -47,7 +47,7 @@ use crate::progress::Progress;
 use crate::raw::Links;
 use crate::repository::lineage::is_damaged;
 use crate::repository::stock::Stock;
-use crate::repository::{Archive, Repository, SourceFilter, StoredBlock, portable};
+use crate::repository::{Archive, ManifestCache, Repository, SourceFilter, StoredBlock, portable};
 pub use crate::stored::Codec;
 use crate::verify;
 use hooks::NoHooks;
@@ -210,6 +210,9 @@ pub fn preview(
     let mut preview = Preview::default();
     let mut newest = None;
     if let Some(repository) = repository {
+        if let Some(dir) = &options.cache {
+            ManifestCache::new(dir, &repository.local_id()).refuse_missed(repository)?;
+        }
         let latest = repository.latest(&source.filter(), time)?;
         preview
             .problems

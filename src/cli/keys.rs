@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use clap::Args;
@@ -221,17 +222,41 @@ pub(crate) fn refuse_in_clear(location: &Location) -> Result<()> {
     .advise("narthex init --recipient KEY --admin FILE makes one that is"))
 }
 
+/// The first repository that was opened and is in clear, and whether any is not.
+static IN_CLEAR: Mutex<Option<String>> = Mutex::new(None);
+static ANY_ENCRYPTED: AtomicBool = AtomicBool::new(false);
+
+/// Says so at the end where an identity was given and no repository is encrypted.
+pub(crate) fn say_unneeded() {
+    let typed = KEYS.get();
+    let in_clear = IN_CLEAR.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(location) = &*in_clear
+        && !ANY_ENCRYPTED.load(Ordering::Relaxed)
+        && typed.is_some_and(|keyring| keyring.identities.is_some())
+    {
+        say(&format!(
+            "the repository in {location} is not encrypted: --identity is not needed"
+        ));
+    }
+}
+
 /// Remembers whom this machine believes of `repository`; says so where that is new.
 pub(crate) fn remember(location: &Location, repository: &Repository, state: &StateArgs) {
+    remember_key(location, repository, state, false);
+}
+
+/// The same of one that was made just now.
+pub(crate) fn remember_made(location: &Location, repository: &Repository, state: &StateArgs) {
+    remember_key(location, repository, state, true);
+}
+
+fn remember_key(location: &Location, repository: &Repository, state: &StateArgs, is_made: bool) {
     let Some(keys) = repository.keys() else {
-        let typed = KEYS.get();
-        if typed.is_some_and(|keyring| keyring.identities.is_some()) {
-            say(&format!(
-                "the repository in {location} is not encrypted: --identity is not needed"
-            ));
-        }
+        let mut in_clear = IN_CLEAR.lock().unwrap_or_else(PoisonError::into_inner);
+        in_clear.get_or_insert_with(|| location.to_string());
         return;
     };
+    ANY_ENCRYPTED.store(true, Ordering::Relaxed);
     if let Some(reason) = state.remember(location, repository) {
         say(&reason);
     }
@@ -247,6 +272,11 @@ pub(crate) fn remember(location: &Location, repository: &Repository, state: &Sta
     match state.keep_pin(&newest.repository, &pin) {
         Ok(false) => {}
         Ok(true) if is_typed => {}
+        Ok(true) if is_made => say(&format!(
+            "the administrator's key of repository {} is {admin}: compare it with what other machines say when they first see the repository, or give it \
+             there with --admin-key",
+            newest.repository
+        )),
         Ok(true) => say(&format!(
             "from now on this machine believes the administrator's key {admin} of repository {}: compare it with what narthex init has said, \
              or give it with --admin-key",

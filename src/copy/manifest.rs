@@ -58,7 +58,7 @@ pub(super) fn stored_as(object: &StoredObject, form: Option<StoredForm>) -> Stor
 ///
 /// # Errors
 ///
-/// When it cannot be read.
+/// When it cannot be read, or is another one than `archive` was read from.
 pub(super) fn unknown_member(from: &Repository, archive: &Archive) -> Result<Option<String>> {
     let name = archive.manifest_name()?.object()?;
     let bytes = from.store().get(&name, MAX_BYTES)?;
@@ -66,6 +66,8 @@ pub(super) fn unknown_member(from: &Repository, archive: &Archive) -> Result<Opt
         let parsed = serde_json::from_slice::<Json>(bytes);
         parsed.map_err(|e| Error::corrupt(format!("manifest {name}")).with_source(e))
     };
+    // What is remembered of it may be older than what lies there.
+    Archive::from_bytes(&bytes).map_err(|e| e.context(format!("manifest {name}")))?;
     let (said, mut known) = (parse(&bytes)?, parse(&archive.to_bytes()?)?);
     // The seal is another one where the document was indented.
     if let (Some(known), Some(seal)) = (known.as_object_mut(), said.get("sha256")) {

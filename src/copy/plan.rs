@@ -9,7 +9,7 @@ use super::problem::{CopyProblem, CopyProblemKind};
 use super::report::{CopiedArchive, CopyOptions, CopyReport, Fate};
 use super::same::{is_same, is_same_bytes};
 use super::shelf::{Known, Shelf};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
 use crate::repository::claim::NO_FILE;
@@ -132,6 +132,19 @@ impl Plan {
         Ok((plan, problems))
     }
 
+    /// Refuses, before anything is sent to `to`, what this machine cannot sign there.
+    ///
+    /// # Errors
+    ///
+    /// `Refused`.
+    pub(super) fn refuse_unheard(&self, to: &Repository) -> Result<()> {
+        let new = self.archives.iter().filter(|it| it.way == Way::New);
+        let sources: BTreeSet<_> = new.map(|it| &it.archive.source_name).collect();
+        sources
+            .into_iter()
+            .try_for_each(|source| to.refuse_unheard(source))
+    }
+
     /// The size of all that is to be brought, and of the files of what is to be stored anew, in
     /// bytes.
     pub(super) fn bytes(&self) -> u64 {
@@ -160,6 +173,9 @@ pub fn preview(
         None => Shelf::default(),
     };
     let (plan, problems) = Plan::of(from, &shelf, choice, options, now, progress)?;
+    if let Some(to) = to {
+        plan.refuse_unheard(to)?;
+    }
     let mut report = CopyReport {
         problems,
         ..CopyReport::default()
@@ -317,16 +333,39 @@ fn obstacle(from: &Repository, shelf: &Shelf, archive: &Archive) -> Result<Optio
             CopyProblemKind::ArchiveDiffers.at(name.as_str(), detail)
         }));
     }
-    if let Some(taken) = shelf.damaged.iter().find(|damaged| damaged.name == name) {
+    if shelf.is_closed(&name) {
         let detail = format!(
-            "archive {short} is not copied: what has the name of its manifest is damaged: {}",
+            "archive {short} is not copied: the repository copied to has a manifest of its name, which this machine cannot read: give --identity"
+        );
+        return Ok(Some(
+            CopyProblemKind::ManifestTaken.at(name.as_str(), detail),
+        ));
+    }
+    if let Some(taken) = shelf.damaged.iter().find(|damaged| damaged.name == name) {
+        let is = match taken.error.kind() {
+            ErrorKind::Locked => "opens with none of the identities that were given",
+            ErrorKind::Refused => "counts for nothing",
+            ErrorKind::Io => "cannot be read",
+            _ => "is damaged",
+        };
+        let detail = format!(
+            "archive {short} is not copied: what has the name of its manifest in the repository copied to {is}: {}",
             taken.error.chain()
         );
         return Ok(Some(
             CopyProblemKind::ManifestTaken.at(name.as_str(), detail),
         ));
     }
-    let lost = unknown_member(from, archive)?;
+    let lost = match unknown_member(from, archive) {
+        // It is not any more what this machine remembers of it.
+        Err(error) if error.kind() != ErrorKind::Io => {
+            let detail = format!("archive {short} is not copied: {}", error.chain());
+            return Ok(Some(
+                CopyProblemKind::ManifestUnread.at(name.as_str(), detail),
+            ));
+        }
+        lost => lost?,
+    };
     Ok(lost.map(|member| {
         let detail = format!(
             "archive {short} is not copied: its manifest has the member {member:?}, which this narthex would lose"

@@ -40,8 +40,8 @@ const AGAIN: &str = "run the copy again";
 ///
 /// # Errors
 ///
-/// `Refused` when both are one place; `NotFound` when no archive is meant; when `to` fails or the
-/// network to `from`. What is damaged in `from` is no error: the report names it.
+/// `Refused` when both are one place, or what this machine signs would count for nothing in `to`;
+/// `NotFound` when no archive is meant; when `to` fails or the network to `from`. What is damaged in `from` is no error: the report names it.
 pub fn copy(
     from: &Repository,
     to: &Repository,
@@ -55,6 +55,7 @@ pub fn copy(
     refuse_same(from, to, now)?;
     let shelf = Shelf::look(to, &cache_of(to, options))?;
     let (plan, problems) = Plan::of(from, &shelf, choice, options, now, progress)?;
+    plan.refuse_unheard(to)?;
     let carrier = Carrier::new(from, to, &shelf, progress, now);
     let mut run = Run::new(&carrier, options);
     progress.begin("copying", Some(plan.bytes()));
@@ -210,12 +211,19 @@ impl<'c, 'a> Run<'c, 'a> {
     /// Brings objects, several at a time, about in this order.
     pub(super) fn bring_all(&mut self, needs: &[(StoredObject, Known)]) -> Result<()> {
         let (from, to) = (self.carrier.from.store(), self.carrier.to.store());
-        let soon = |wanted: fn(Known) -> bool| -> Vec<_> {
-            let needs = needs.iter().filter(|(_, known)| wanted(*known));
-            needs.map(|(object, _)| object.listed()).collect()
-        };
-        from.expect(&soon(|known| known != Known::Unproven));
-        to.expect(&soon(|known| known == Known::Unproven));
+        let (unproven, soon): (Vec<_>, Vec<_>) = needs
+            .iter()
+            .partition(|(_, known)| *known == Known::Unproven);
+        let soon = soon.into_iter().map(|(object, _)| object.listed());
+        from.expect(&soon.collect::<Vec<_>>());
+        // In which form they are stored there is another matter.
+        let listed = &self.carrier.shelf.stock.listed;
+        let unproven = unproven.into_iter();
+        let unproven = unproven.filter_map(|(object, _)| {
+            let (name, bytes) = listed.get_key_value(&object.name)?;
+            Some((name.clone(), *bytes))
+        });
+        to.expect(&unproven.collect::<Vec<_>>());
         let far = if from.is_far() || to.is_far() {
             FAR_WORKERS
         } else {

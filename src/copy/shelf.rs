@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::model::Ulid;
 use crate::repository::stock::Stock;
 use crate::repository::{
-    Archive, ArchiveId, Archives, Damaged, EncryptedForm, ManifestCache, ObjectCodec, Repository,
-    StoredBlock, StoredObject,
+    Archive, ArchiveId, Archives, Damaged, EncryptedForm, ManifestCache, ManifestName, ObjectCodec,
+    Repository, StoredBlock, StoredObject,
 };
 use crate::store::ObjectName;
 use crate::stored::write::Holdings;
@@ -33,6 +33,8 @@ pub(super) struct Shelf {
     pub(super) archives: Vec<Archive>,
     /// Manifests that cannot be read.
     pub(super) damaged: Vec<Damaged>,
+    /// Manifests that are there, and were not read: this machine cannot.
+    closed: BTreeSet<ObjectName>,
     by_id: BTreeMap<ArchiveId, usize>,
     /// What the archives say of each object.
     told: BTreeMap<ObjectName, Vec<StoredObject>>,
@@ -54,8 +56,17 @@ impl Shelf {
                 words.push(object.clone());
             }
         }
+        let mut closed: BTreeSet<_> = seen.iter().map(|(name, _)| name.clone()).collect();
+        closed.retain(|name| ManifestName::parse(name).is_some());
+        for name in damaged.iter().map(|damaged| &damaged.name) {
+            closed.remove(name);
+        }
+        for archive in &archives {
+            closed.remove(&archive.manifest_name()?.object()?);
+        }
         let ids = archives.iter().enumerate();
         Ok(Shelf {
+            closed,
             by_id: ids.map(|(at, archive)| (archive.id.clone(), at)).collect(),
             stock: Stock::of(repository, &seen),
             archives,
@@ -67,6 +78,11 @@ impl Shelf {
     /// The archive of this id.
     pub(super) fn archive(&self, id: &ArchiveId) -> Option<&Archive> {
         self.archives.get(*self.by_id.get(id)?)
+    }
+
+    /// Whether the manifest `name` is there, and this machine cannot read it.
+    pub(super) fn is_closed(&self, name: &ObjectName) -> bool {
+        self.closed.contains(name)
     }
 
     /// What is known of `object`.

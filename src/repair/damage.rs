@@ -30,7 +30,10 @@ pub fn judge_damage(
     let is_about = |finding: &&mut CheckFinding| {
         matches!(
             finding.kind,
-            Kind::ObjectMissing | Kind::ObjectDamaged | Kind::ObjectUnreadable
+            Kind::ObjectMissing
+                | Kind::ObjectDamaged
+                | Kind::ObjectUnreadable
+                | Kind::ObjectDisputed
         )
     };
     if !report.findings.iter_mut().any(|finding| is_about(&finding)) {

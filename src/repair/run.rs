@@ -110,7 +110,7 @@ pub fn repair(
             step(RepairOutcome::Left, "", detail);
         }
     }
-    let (lost, unknown) = lost_archives(&catalog);
+    let (lost, unknown) = lost_archives(repository, &catalog);
     for (object, why) in &unknown {
         step(RepairOutcome::Left, object, why.clone());
     }
@@ -176,10 +176,19 @@ pub fn repair(
 
 /// Ids and times of archives whose manifests are damaged; and the manifests of which it is not
 /// known what they name, so that nothing can be said to belong to no archive, and why.
-fn lost_archives(catalog: &Catalog) -> (BTreeMap<ArchiveId, Millis>, BTreeMap<String, String>) {
+fn lost_archives(
+    repository: &Repository,
+    catalog: &Catalog,
+) -> (BTreeMap<ArchiveId, Millis>, BTreeMap<String, String>) {
     let mut lost = BTreeMap::new();
     let mut unknown = BTreeMap::new();
     for damaged in &catalog.unread {
+        // It is whole, and names what lies here: nothing is lost.
+        if let Some(error) = repository.misplaced(&damaged.name) {
+            let why = format!("{}; no archive is reconstructed beside it", error.chain());
+            unknown.insert(damaged.name.to_string(), why);
+            continue;
+        }
         let advice = match damaged.error.kind() {
             ErrorKind::Unsupported => "a newer narthex can repair this repository",
             ErrorKind::Io => {

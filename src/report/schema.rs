@@ -457,6 +457,7 @@ fn of_init() -> Vec<Json> {
             .with("id", string())
             .with("repository", string())
             .with("by_source", flag())
+            .with("admin", or_null("string"))
             .json(),
     ]
 }

@@ -7,15 +7,16 @@
 //! it costs time, never data. Its format is nobody else's business, and may change.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{DATA, Fingerprint, ManifestName, is_plain_id};
+use super::layout::{Fingerprint, ManifestName, is_data, is_plain_id};
 use super::select::{Archives, Damaged, SourceFilter};
 use super::{Archive, Blocks, Repository, StoredBlock, seal};
 use crate::error::{Error, ErrorKind, Result};
@@ -78,9 +79,57 @@ impl ManifestCache {
     /// # Errors
     ///
     /// When the store cannot list its objects; `Refused` when manifests are remembered, and none is
-    /// there beside objects with data.
+    /// there.
     pub fn archives(&self, repository: &Repository) -> Result<Archives> {
         self.load().archives(repository, &repository.look()?)
+    }
+
+    /// What is missed in `repository`, of which manifests are remembered and none is there any more.
+    /// Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot list its objects.
+    pub fn missed(&self, repository: &Repository) -> Result<Option<Missed>> {
+        let manifests = self.load().kept.manifests.len();
+        if !self.is_of(repository) || manifests == 0 || !repository.manifest_names()?.is_empty() {
+            return Ok(None);
+        }
+        let objects = repository.data_objects()?;
+        let has_data = objects.iter().any(|(name, _)| is_data(name));
+        Ok(Some(Missed {
+            manifests,
+            has_data,
+        }))
+    }
+
+    /// Refuses to begin anew in `repository` where something is [`missed`](Self::missed).
+    ///
+    /// # Errors
+    ///
+    /// `Refused`; when the store cannot list its objects.
+    pub(crate) fn refuse_missed(&self, repository: &Repository) -> Result<()> {
+        match self.missed(repository)? {
+            Some(missed) => Err(missed.refused()),
+            None => Ok(()),
+        }
+    }
+
+    /// Remembers nothing any more: the archives were forgotten on purpose, and are not to be missed.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be removed.
+    pub fn clear(&self) -> Result<()> {
+        let Some(path) = &self.path else {
+            return Ok(());
+        };
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::io("remove", path, error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether manifests of `repository` are remembered here.
@@ -148,6 +197,37 @@ impl ManifestCache {
     }
 }
 
+/// All manifests of a repository, which are not there any more: those that archive its data, as of
+/// a disk that is not mounted, or the data as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missed {
+    manifests: usize,
+    has_data: bool,
+}
+
+impl Missed {
+    fn refused(self) -> Error {
+        Error::refused(self.to_string()).advise(
+            "if all archives were forgotten on purpose, narthex backup --no-cache once says so",
+        )
+    }
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.manifests;
+        write!(
+            f,
+            "expected the {count} manifests that were in archives/ the last time, found none"
+        )?;
+        f.write_str(if self.has_data {
+            " beside the objects of their blocks: is a disk not mounted? What a backup adds now would be all that a prune keeps"
+        } else {
+            ", and no data: who has removed it, or is a disk not mounted?"
+        })
+    }
+}
+
 /// What a machine remembers of the manifests of a repository.
 pub(crate) struct RememberedManifests {
     kept: Kept,
@@ -188,14 +268,12 @@ impl RememberedManifests {
             .map(|manifest| ((manifest.name.clone(), manifest.bytes), manifest))
             .collect();
         let listed: Vec<_> = listed.collect();
-        let is_data = |name: &ObjectName| DATA.iter().any(|it| name.as_str().starts_with(it));
-        if !remembered.is_empty() && listed.is_empty() && seen.iter().any(|(name, _)| is_data(name))
-        {
-            let count = remembered.len();
-            return Err(Error::refused(format!(
-                "expected the {count} manifests that were in archives/ the last time, found none beside the objects of their blocks: is a disk not mounted? What a backup \
-                 adds now would be all that a prune keeps. If all archives were forgotten on purpose, narthex backup --no-cache once says so"
-            )));
+        if !remembered.is_empty() && listed.is_empty() {
+            let missed = Missed {
+                manifests: remembered.len(),
+                has_data: seen.iter().any(|(name, _)| is_data(name)),
+            };
+            return Err(missed.refused());
         }
         let is_new = |it: &&&(ObjectName, u64)| !remembered.contains_key(**it);
         let soon: Vec<_> = listed
@@ -382,17 +460,19 @@ mod tests {
         assert_same(&cache, &repository);
         let archives = dir.path().join("repo/archives");
         fs::rename(&archives, dir.path().join("elsewhere")).unwrap();
-        // Without any data it may be that all were forgotten and pruned.
-        assert_same(&cache, &repository);
-        fs::rename(dir.path().join("elsewhere"), &archives).unwrap();
-        assert_same(&cache, &repository);
-        fs::rename(&archives, dir.path().join("elsewhere")).unwrap();
+        // Without any data, too.
+        let refused = cache.archives(&repository).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Refused);
+        let missed = cache.missed(&repository).unwrap().unwrap();
+        assert!(missed.to_string().contains("and no data"), "{missed}");
         let object = ObjectName::new("wal/0123456789abcdef.tar.zst").unwrap();
         repository.store().put(&object, b"some").unwrap();
         let refused = cache.archives(&repository).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Refused);
+        assert!(refused.chain().contains("beside the objects"), "{refused}");
         fs::rename(dir.path().join("elsewhere"), &archives).unwrap();
         assert_same(&cache, &repository);
+        assert_eq!(cache.missed(&repository).unwrap(), None);
     }
 
     #[test]

@@ -80,8 +80,8 @@ pub use left_out::{LeftOut, LeftOutKind};
 pub use manifest::{
     Archive, ArchiveGap, Coverage, MANIFEST_VERSION, PLAIN_MANIFEST_VERSION, end_of,
 };
-pub use manifest_cache::ManifestCache;
 pub(crate) use manifest_cache::RememberedManifests;
+pub use manifest_cache::{ManifestCache, Missed};
 pub use mended::{Mended, RECIPE_FILE, RECIPE_SUFFIX, mended_object, recipe_packs};
 pub use parts::{PartName, Parts};
 pub(crate) use select::no_manifest;
@@ -479,6 +479,11 @@ fn read_descriptor(store: &dyn Store) -> Result<Descriptor> {
         Err(missing) if missing.kind() == ErrorKind::NotFound => Err(no_descriptor(store)?.1),
         read => read,
     }
+}
+
+/// Whether no descriptor is in `store`, which answers.
+pub(crate) fn is_without_descriptor(store: &dyn Store) -> bool {
+    try_descriptor(store).is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }
 
 /// Whether there is nothing at all in `store`, in which no descriptor was found; and the error

@@ -206,8 +206,92 @@ fn what_one_part_lets_go_touches_no_other() {
     let prune = ["prune", "--repo", "fleet", "--grace", "0s"];
     let refused = desk.run(&prune, 1);
     assert!(refused.err.contains("sources/"), "{}", refused.err);
-    desk.run(&[&prune[..], &["--unsafe-allow-remove-all"]].concat(), 0);
+    let all = [&prune[..], &["--unsafe-allow-remove-all"]].concat();
+    // Not of whichever part else lacks its manifests today.
+    let refused = desk.run(&all, 1);
+    assert!(refused.err.contains("--source"), "{}", refused.err);
+    desk.run(&[&all[..], &["--source", "nobody"]].concat(), 1);
+    desk.run(&[&all[..], &["--source", "b"]].concat(), 0);
+    desk.run(&prune, 1);
+    desk.run(&[&all[..], &["--source", "a"]].concat(), 0);
     assert_eq!(desk.archives("fleet", &[]).len(), 1);
+    desk.run(&["check", "--repo", "fleet"], 0);
+    desk.backup("night-1", "flat", "flat");
+    let flat = ["prune", "--repo", "flat", "--source", "flat"];
+    let refused = desk.run(&flat, 1);
+    assert!(refused.err.contains("not in parts"), "{}", refused.err);
+}
+
+#[test]
+fn a_part_that_was_renamed_gets_its_name_back_and_is_not_made_anew() {
+    let desk = Desk::new();
+    let part = desk.part("fleet", 2);
+    let renamed = part.with_file_name("0123456789abcdef");
+    fs::rename(&part, &renamed).unwrap();
+    let checked = desk.run(&["check", "--repo", "fleet"], 3);
+    let name = part.file_name().unwrap().to_str().unwrap();
+    let wanted = format!("it belongs into sources/{name}");
+    assert!(checked.out.contains(&wanted), "{}", checked.out);
+    assert!(!checked.out.contains("unreferenced"), "{}", checked.out);
+    for more in [&[][..], &["--orphans"]] {
+        let repaired = desk.run(&[&["repair", "--repo", "fleet"][..], more].concat(), 3);
+        assert!(repaired.out.contains(&wanted), "{}", repaired.out);
+        assert!(!repaired.out.contains("forget"), "{}", repaired.out);
+    }
+    assert_eq!(names(&renamed.join("archives")).len(), 2);
+    fs::rename(&renamed, &part).unwrap();
+    desk.run(&["check", "--repo", "fleet", "--read-data"], 0);
+}
+
+#[test]
+fn a_part_that_is_gone_is_missed_by_the_machine_that_has_seen_it() {
+    let desk = Desk::new();
+    let part = desk.part("fleet", 2);
+    let away = desk.path("away");
+    // As a machine that has read it remembers.
+    desk.backup("night-2", "a", "fleet");
+    fs::rename(&part, &away).unwrap();
+    let night = fixture("night-2");
+    let backup = [
+        "backup",
+        night.to_str().unwrap(),
+        "--repo",
+        "fleet",
+        "--source",
+        "a",
+    ];
+    for more in [&[][..], &["--dry-run"]] {
+        let refused = desk.run(&[&backup[..], more].concat(), 1);
+        assert!(
+            refused.err.contains("found none, and no data"),
+            "{}",
+            refused.err
+        );
+    }
+    let checked = desk.run(&["check", "--repo", "fleet"], 3);
+    assert!(checked.out.contains("manifests-missing"), "{}", checked.out);
+    let listed = desk.run(&["archives", "--repo", "fleet"], 3);
+    assert!(listed.err.contains("found none"), "{}", listed.err);
+    // Who has never seen it cannot miss it.
+    fs::rename(desk.path("cache"), desk.path("cache-of-another")).unwrap();
+    desk.run(&["check", "--repo", "fleet"], 0);
+    fs::rename(desk.path("cache-of-another"), desk.path("cache")).unwrap();
+    desk.run(&[&backup[..], &["--no-cache"]].concat(), 0);
+    desk.run(&["check", "--repo", "fleet"], 0);
+    // What is forgotten on purpose is not missed.
+    let forget = [
+        "forget",
+        "--unsafe-allow-remove-all",
+        "--source",
+        "a",
+        "--prune",
+    ];
+    desk.run(
+        &[&forget[..], &["--grace", "0s", "--repo", "fleet"]].concat(),
+        0,
+    );
+    desk.run(&["check", "--repo", "fleet"], 0);
+    desk.run(&backup, 0);
 }
 
 #[test]

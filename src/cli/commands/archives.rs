@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::cli::args::SourceArgs;
+use crate::cli::cache::{remark_vanished, vanished_parts};
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
@@ -20,7 +21,8 @@ Examples:
   narthex archives --repo /srv/backup/prometheus --host mon1
   narthex archives --json | jq -r '.archives[-1].id'
 
-A manifest that cannot be read is reported on standard error, with exit code 3; so is data without any manifest.")]
+A manifest that cannot be read is reported on standard error, with exit code 3; so is data without any manifest, and so are manifests that this \
+machine remembers of a repository or a part of one in which there are none now.")]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) repo: RepoArgs,
@@ -33,8 +35,15 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let parts = args.repo.open()?;
     let mut all = Archives::default();
     let mut hidden = filter.source_name.is_none() && remark_unseen(&parts, context)?;
-    for part in parts.meant(&filter)? {
-        all.absorb(part.archives()?, &part);
+    let mut meant = parts.meant(&filter)?;
+    if filter.source_name.is_none() {
+        meant.extend(vanished_parts(&parts)?);
+    }
+    for part in meant {
+        let archives = part.archives()?;
+        let is_empty = archives.archives.is_empty() && archives.damaged.is_empty();
+        hidden |= is_empty && remark_vanished(&part, context)?;
+        all.absorb(archives, &part);
         hidden |= remark_hidden(&part, context)?;
     }
     for damaged in &all.damaged {

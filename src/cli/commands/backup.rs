@@ -10,6 +10,7 @@ use super::lock::{self, BackupLockArgs};
 use crate::archive::{self, BackupOptions, BackupReport, Codec, Preview, Source};
 use crate::block::DirKind;
 use crate::cli::args::{REPOSITORY_HEADING, local_path, parse_label, parse_name};
+use crate::cli::cache::{CACHE_VARIABLE, cache_dir};
 use crate::cli::config;
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
@@ -92,7 +93,7 @@ pub(crate) struct Args {
     level: Option<i32>,
     /// Where what is known of stored packs is remembered; it may be lost at any time
     /// [default: narthex in `$XDG_CACHE_HOME` or ~/.cache]
-    #[arg(long, value_name = "DIR", env = "NARTHEX_CACHE_DIR", value_parser = local_path(), help_heading = "How blocks are stored")]
+    #[arg(long, value_name = "DIR", env = CACHE_VARIABLE, value_parser = local_path(), help_heading = "How blocks are stored")]
     cache_dir: Option<PathBuf>,
     /// Remember nothing: read packs back where new blocks repeat their samples
     #[arg(long, help_heading = "How blocks are stored")]
@@ -390,23 +391,6 @@ fn recognise(args: &Args, parts: Option<&Parts>, context: &Context<'_>) -> Resul
         ));
     }
     Ok(recognised.source)
-}
-
-/// Where packs and manifests are remembered: as asked for, or where the XDG Base Directory
-/// Specification says.
-pub(super) fn cache_dir(typed: Option<&PathBuf>, no_cache: bool) -> Option<PathBuf> {
-    if no_cache {
-        return None;
-    }
-    let variable = |name| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|dir| dir.is_absolute())
-    };
-    let home = || Some(variable("HOME")?.join(".cache"));
-    let default = || Some(variable("XDG_CACHE_HOME").or_else(home)?.join("narthex"));
-    let configured = || config::active().ok()??.cache_dir.clone();
-    typed.cloned().or_else(configured).or_else(default)
 }
 
 /// A repository in the data directory would be lost with it.

@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::cli::cache::{vanished, vanished_parts};
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 #[cfg(feature = "encryption")]
@@ -16,7 +17,7 @@ use crate::report::archives::{CHECK_FINDINGS, check_text};
 use crate::report::copy::{COMPARED, DIFFERENCES};
 use crate::report::{Extent, SheetOf as _, Value};
 use crate::repository::check::{
-    CheckDepth, CheckReport, CheckShare, check, check_part, check_shared,
+    CheckDepth, CheckFinding, CheckReport, CheckShare, Kind, check, check_part, check_shared,
 };
 #[cfg(feature = "encryption")]
 use crate::repository::keyed::Sealed;
@@ -136,7 +137,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             }
             context.print(text)?;
         }
-        context.print(summary(&report))?;
+        context.print(summary(&report, differs))?;
     }
     Ok(Ending::problems_if(
         is_other || differs || report.has_problems(),
@@ -169,8 +170,17 @@ fn check_parts(
 ) -> Result<(CheckReport, Vec<CheckedPart>)> {
     let mut whole = check_shared(parts)?;
     let mut of_parts = Vec::new();
-    for part in parts.all()? {
+    let mut all = parts.all()?;
+    all.extend(vanished_parts(parts)?);
+    for part in all {
         let mut report = check_stored(&part, depth, context)?;
+        if report.archives == 0 {
+            let is_said = |finding: &CheckFinding| finding.kind == Kind::ManifestsMissing;
+            let missed = vanished(&part)?.filter(|_| !report.findings.iter().any(is_said));
+            report.findings.extend(missed.map(|missed| {
+                CheckFinding::new(Kind::ManifestsMissing, "archives/", missed.to_string())
+            }));
+        }
         #[cfg(feature = "encryption")]
         if let Some(keys) = part.keys() {
             let judged = keys.judge_missing(&mut report, depth != CheckDepth::Structure);
@@ -197,7 +207,23 @@ fn check_stored(
     if let Some(keys) = part.keys().filter(|_| !part.can_read()) {
         return check_part(&Sealed(keys), part, depth, context.progress);
     }
-    check_part(part.store(), part, depth, context.progress)
+    let report = check_part(part.store(), part, depth, context.progress)?;
+    #[cfg(feature = "encryption")]
+    if let Some(keys) = part.keys().filter(|_| report.archives == 0) {
+        let is_locked = |finding: &CheckFinding| finding.kind == Kind::ManifestLocked;
+        let locked = report.findings.iter().filter(|it| is_locked(it)).cloned();
+        let locked: Vec<_> = locked.collect();
+        if !locked.is_empty() {
+            context.progress.remark(&format_args!(
+                "{}: the identities that were given open no archive: the bytes of objects are proved, and not what is in them",
+                part.store().describe()
+            ));
+            let mut sealed = check_part(&Sealed(keys), part, depth, context.progress)?;
+            sealed.findings.extend(locked);
+            return Ok(sealed);
+        }
+    }
+    Ok(report)
 }
 
 /// Checks the repository at `other`, too, and compares. Gives what differs, and whether nothing is
@@ -276,9 +302,12 @@ fn leave_marks(args: &Args, repository: &Repository, report: &CheckReport, conte
     }
 }
 
-fn summary(report: &CheckReport) -> String {
+/// The last line; `differs`, if a repository that it was compared with does, or is not sound.
+fn summary(report: &CheckReport, differs: bool) -> String {
     let verdict = if report.has_problems() {
         "problems found"
+    } else if differs {
+        "no problems found here, but in the comparison"
     } else {
         "no problems found"
     };

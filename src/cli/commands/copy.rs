@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
 
-use super::backup::{self, CodecArg, cache_dir, remark_on_store};
+use super::backup::{self, CodecArg, remark_on_store};
 use crate::archive::{BackupReport, ProblemKind};
 use crate::cli::args::{REPOSITORY_HEADING, SourceArgs, local_path};
+use crate::cli::cache::{CACHE_VARIABLE, cache_dir};
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::keep::KeepArgs;
@@ -20,6 +21,7 @@ use crate::cli::stored::{remark_hidden, remark_unseen};
 use crate::copy::{CopyChoice, CopyOptions, CopyReport, Fate, copy, preview};
 use crate::error::{Error, Result};
 use crate::model::now;
+use crate::progress::Silent;
 use crate::report::copy::{COPIED, COPY, CopyAfterBackup};
 use crate::report::trouble::{TROUBLE, told};
 use crate::report::{Extent, SheetOf as _};
@@ -89,7 +91,7 @@ pub(crate) struct Args {
     no_create: bool,
     /// Where manifests are remembered; it may be lost at any time
     /// [default: narthex in `$XDG_CACHE_HOME` or ~/.cache]
-    #[arg(long, value_name = "DIR", env = "NARTHEX_CACHE_DIR", value_parser = local_path())]
+    #[arg(long, value_name = "DIR", env = CACHE_VARIABLE, value_parser = local_path())]
     cache_dir: Option<PathBuf>,
     /// Remember nothing: read every manifest
     #[arg(long)]
@@ -175,6 +177,12 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         }
         report
     } else {
+        if existing.is_none() {
+            // No repository is made for nothing.
+            for task in tasks(&from, None, &choice)? {
+                preview(&task.from, None, &task.choice, &options, now(), &Silent)?;
+            }
+        }
         let to = to.or_init(existing, &args.state, from.is_by_source(), context)?;
         let mut report = CopyReport::default();
         for task in tasks(&from, Some(&to), &choice)? {
@@ -187,6 +195,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             });
         }
         remark_on_store(to.root(), context);
+        remark_on_signers(&from, &to, context);
         report
     };
     for problem in &report.problems {
@@ -297,6 +306,17 @@ fn refuse_in_clear(from: &Repository, to: &RepoArgs, existing: Option<&Parts>) -
         to.location()
     ))
     .advise("make it first: narthex init --recipient KEY --admin FILE, or narthex init for one in clear"))
+}
+
+/// Says so where nobody vouches any more for archives that were signed.
+fn remark_on_signers(from: &Parts, to: &Parts, context: &Context<'_>) {
+    if from.root().has_signers() && !to.root().has_signers() {
+        context.progress.remark(&format_args!(
+            "archives in {} are signed, and {} lists no signers: whoever may write there can put archives among the copies, and nobody can tell (narthex key add --signer)",
+            from.root().store().describe(),
+            to.root().store().describe()
+        ));
+    }
 }
 
 fn has_problems(report: &CopyReport) -> bool {

@@ -5,6 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::prune::{self, GraceArgs};
 use crate::cli::args::SourceArgs;
+use crate::cli::cache::no_longer_miss;
 use crate::cli::config::{self, policy_text};
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
@@ -125,6 +126,9 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         elsewhere.pass_over(args.forget(part, selection, true), part)?;
     }
     let is_unread = elsewhere.end(context)?;
+    for (part, selection) in meant.iter().filter(|_| args.prune && !args.dry_run) {
+        args.refuse_unwitnessed(part, selection)?;
+    }
     let mut elsewhere = Elsewhere::default();
     let mut prunable = Vec::new();
     for (part, selection) in &meant {
@@ -142,6 +146,9 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             prunable.push(part.clone());
         }
         unwitnessed |= !args.dry_run && after_forgetting(part, &own, context)?;
+        if !args.dry_run && own.removed() > 0 {
+            no_longer_miss(part)?;
+        }
         forgotten.absorb(own, part);
     }
     for damaged in &forgotten.damaged {
@@ -217,6 +224,37 @@ impl Args {
             (part, selection)
         });
         Ok(meant.collect())
+    }
+
+    /// Refuses to remove what a witness has seen and no new one can be written for, where the prune
+    /// that comes after would then delete nothing.
+    #[cfg(feature = "encryption")]
+    fn refuse_unwitnessed(&self, part: &Repository, selection: &ForgetSelection) -> Result<()> {
+        let Some(keys) = part.keys().filter(|keys| keys.signing().is_none()) else {
+            return Ok(());
+        };
+        if keys.witness()?.is_none() {
+            return Ok(());
+        }
+        match self.forget(part, selection, true) {
+            // Whatever is wrong is said by whoever forgets.
+            Ok(forgotten) if forgotten.removed() > 0 => Err(Error::refused(format!(
+                "archives in {} are witnessed, and without --signing-key no new witness can be written: what is removed would be missed, and prune would delete nothing",
+                part.store().describe()
+            ))
+            .advise("give --signing-key with the key of whoever writes witnesses; nothing was removed")),
+            _ => Ok(()),
+        }
+    }
+
+    #[cfg(not(feature = "encryption"))]
+    #[expect(
+        clippy::unnecessary_wraps,
+        clippy::unused_self,
+        reason = "with encryption it can fail"
+    )]
+    fn refuse_unwitnessed(&self, _part: &Repository, _selection: &ForgetSelection) -> Result<()> {
+        Ok(())
     }
 
     /// Forgets in one part.

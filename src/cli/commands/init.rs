@@ -43,7 +43,7 @@ pub(crate) struct Args {
 /// Makes the repository, encrypted where that is asked for.
 #[cfg(feature = "encryption")]
 fn make(args: &Args, context: &Context<'_>) -> Result<Parts> {
-    use crate::cli::keys::{configured_recipients, keyring, load_signing, remember};
+    use crate::cli::keys::{configured_recipients, keyring, load_signing, remember_made};
     use crate::crypt::sign::SigningKey;
     use crate::error::Error;
     let mut recipients = args.keys.recipients()?;
@@ -85,7 +85,7 @@ fn make(args: &Args, context: &Context<'_>) -> Result<Parts> {
         keyring,
         args.by_source,
     )?;
-    remember(args.repo.location(), parts.root(), &args.state);
+    remember_made(args.repo.location(), parts.root(), &args.state);
     Ok(parts)
 }
 
@@ -118,7 +118,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let (id, place) = (&repository.descriptor().id, repository.store().describe());
     if context.json {
         let by_source = parts.is_by_source();
-        context.print_json(&json!({"id": id, "repository": place, "by_source": by_source}))?;
+        let admin = &repository.descriptor().admin;
+        context.print_json(
+            &json!({"id": id, "repository": place, "by_source": by_source, "admin": admin}),
+        )?;
     } else {
         let place = safe_line(&place);
         let parts = if parts.is_by_source() {

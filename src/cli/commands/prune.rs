@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::model::{Millis, now};
 use crate::report::retain::{ITEMS, PRUNED};
 use crate::report::{Extent, SheetOf};
-use crate::repository::{Parts, Repository};
+use crate::repository::{Parts, Repository, SourceFilter};
 use crate::retain::{ObjectFate, PruneOptions, Pruned, prune, prune_shared};
 use crate::units::{bytes_text, count_text, parse_duration, time_text};
 
@@ -38,7 +38,11 @@ pub(crate) struct Args {
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
-    /// Delete data although there is no archive at all: all archives were removed on purpose
+    /// In a repository in parts: only what belongs to the source of this name
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// Delete data although there is no archive at all: all archives were removed on purpose; in a
+    /// repository in parts, those of --source
     #[arg(long = "unsafe-allow-remove-all")]
     all: bool,
 }
@@ -71,13 +75,31 @@ impl Args {
     pub(crate) fn is_dry_run(&self) -> bool {
         self.dry_run
     }
+
+    /// The parts that are meant.
+    fn meant(&self, parts: &Parts) -> Result<Vec<Repository>> {
+        let filter = SourceFilter {
+            source_name: self.source.clone(),
+            ..SourceFilter::default()
+        };
+        let location = self.repo.location();
+        match (parts.is_by_source(), &self.source) {
+            (false, Some(_)) => Err(Error::invalid(format!(
+                "{location} is not in parts, one for each source: there all archives share objects, and prune needs no --source"
+            ))),
+            (true, None) if self.all => Err(Error::invalid(format!(
+                "expected --source with --unsafe-allow-remove-all, found none: {location} is in parts, one for each source, and what is left of each would go; what is in sources/PART goes by the name of its source, or by reconstructed-PART"
+            ))),
+            _ => parts.meant(&filter),
+        }
+    }
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let parts = args.repo.open_own(&args.state)?;
     let options = args.grace.options(args.dry_run, args.all);
-    let all = parts.all()?;
-    let unseen = remark_unseen(&parts, context)?;
+    let all = args.meant(&parts)?;
+    let unseen = args.source.is_none() && remark_unseen(&parts, context)?;
     let (pruned, failed) = run_prune(&parts, &all, options, context)?;
     let mut ahead = Vec::new();
     for part in &all {

@@ -8,8 +8,10 @@ use super::secret::{exposure, program};
 use super::{At, Loaded, Repository, Secret, Source};
 use crate::block::DataDir;
 use crate::cli::network;
+use crate::cli::repo::RepoArgs;
 use crate::error::ErrorKind;
 use crate::report::config::ConfigFinding;
+use crate::repository::is_without_descriptor;
 use crate::store::StoreOptions;
 
 /// Everything that is wrong with it, or worth knowing. Stores are asked only where it is wanted to
@@ -73,7 +75,12 @@ impl Findings {
             }
         }
         for (key, secret) in repository.keys.secrets() {
-            self.of_secret(&secret.value, &secret.place, &format!("{prefix}.{key}"));
+            let way = match secret.value {
+                Secret::File(_) => "file",
+                Secret::Command(_) => "command",
+            };
+            let key = format!("{prefix}.{key}-{way}");
+            self.of_secret(&secret.value, &secret.place, &key);
         }
         let files = [
             ("recipients-file", &repository.keys.recipients_file),
@@ -145,16 +152,22 @@ impl Findings {
         }
     }
 
-    /// Asks whether the repository is there.
+    /// Asks whether the repository is there, and opens with the keys that are named.
     fn ask(&mut self, repository: &Repository) {
-        let opened = network::store(&repository.location).and_then(crate::repository::Parts::open);
+        let repo = RepoArgs::at(&repository.location);
+        let opened = repo.open_silently();
+        // What is not there may be a file with a secret.
+        let is_vacant = || {
+            repo.store()
+                .is_ok_and(|store| is_without_descriptor(&*store))
+        };
         let (place, key) = (
             repository.place.to_string(),
             format!("repository.{}", repository.name),
         );
         match opened {
             Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(error) if error.kind() == ErrorKind::NotFound && is_vacant() => {
                 self.add("no-repository", false, &place, &key, &error.chain());
             }
             Err(error) => self.add("unreachable", true, &place, &key, &error.chain()),

@@ -65,6 +65,7 @@ fn check_in(
     let mut listed: BTreeMap<ObjectName, u64> = store.list("")?.into_iter().collect();
     let part = repository.and_then(Repository::part);
     let mut checker = Checker::new(store, part);
+    checker.stored = repository.map(Repository::stored);
     if let Some(part) = repository.filter(|_| part.is_some()) {
         checker.id = Some(part.descriptor().id.clone());
     } else {
@@ -130,6 +131,8 @@ type Expectations = BTreeMap<Expectation, Vec<usize>>;
 
 struct Checker<'a> {
     store: &'a dyn Store,
+    /// What lies there, where `store` shows what is in it.
+    stored: Option<&'a dyn Store>,
     report: CheckReport,
     /// Which part of a repository it is, if it is one.
     part: Option<&'a PartName>,
@@ -147,12 +150,16 @@ struct Checker<'a> {
     /// The first word on each block, without its files, and the archive that has it.
     words: BTreeMap<(Ulid, Fingerprint), (StoredBlock, ArchiveId)>,
     disputes: BTreeMap<(Ulid, Fingerprint), CheckFinding>,
+    /// What archives name of which nothing is expected: those of other sources, and those that
+    /// cannot be read and say this much.
+    only_named: BTreeSet<ObjectName>,
 }
 
 impl<'a> Checker<'a> {
     fn new(store: &'a dyn Store, part: Option<&'a PartName>) -> Self {
         Checker {
             store,
+            stored: None,
             report: CheckReport::default(),
             part,
             is_of_parts: false,
@@ -162,6 +169,7 @@ impl<'a> Checker<'a> {
             expected: BTreeMap::new(),
             words: BTreeMap::new(),
             disputes: BTreeMap::new(),
+            only_named: BTreeSet::new(),
         }
     }
 }
@@ -228,6 +236,9 @@ impl Checker<'_> {
                         );
                         finding.archives.push(parsed.id);
                         self.report.findings.push(finding);
+                        let objects = archive.objects();
+                        let names = objects.map(|(_, object)| object.name.clone());
+                        self.only_named.extend(names);
                         continue;
                     }
                     self.expect(*archive);
@@ -245,12 +256,26 @@ impl Checker<'_> {
                     let mut finding = CheckFinding::new(kind, name.as_str(), error.chain());
                     finding.archives.push(parsed.id);
                     self.report.findings.push(finding);
+                    self.name_covered(name);
                 }
             }
         }
         let disputes = std::mem::take(&mut self.disputes);
         self.report.findings.extend(disputes.into_values());
         self.report.archives = self.archives.len() as u64;
+    }
+
+    /// Takes note of what the manifest `name`, which cannot be read, names all the same where
+    /// everybody can see it.
+    fn name_covered(&mut self, name: &ObjectName) {
+        let Some(stored) = self.stored else {
+            return;
+        };
+        let cover = stored.get(name, MAX_MANIFEST_BYTES);
+        if let Ok(Some(cover)) = cover.and_then(|bytes| Cover::read(&bytes)) {
+            let names = cover.objects.into_iter().map(|object| object.name);
+            self.only_named.extend(names);
+        }
     }
 
     /// Why `archive` does not belong here, if it does not.

@@ -47,7 +47,8 @@ impl Checker<'_> {
                 || claim_time(name).is_some()
                 || is_key_document(name)
                 || witness_number(name).is_some();
-            if own || self.expected.contains_key(name) || replacing.contains(name) {
+            let is_named = self.expected.contains_key(name) || self.only_named.contains(name);
+            if own || is_named || replacing.contains(name) {
                 continue;
             }
             self.report.findings.push(if is_data(name) {

@@ -40,9 +40,20 @@ impl KeyedStore {
         let Some(identities) = &self.keyring.identities else {
             return Ok(stored);
         };
-        let plain = open_body(&cover.body, identities)?;
+        let plain = open_body(&cover.body, identities)
+            .map_err(|error| error.context(format!("manifest {name}")))?;
         cover.prove(&Archive::from_bytes(&plain)?)?;
         Ok(plain)
+    }
+
+    /// The cover of the manifest `name`, as it lies there, if it counts.
+    pub(super) fn covered_manifest(&self, name: &ObjectName, stored: Vec<u8>) -> Result<Vec<u8>> {
+        match Cover::read(&stored)? {
+            Some(cover) => self
+                .refuse_untrusted(name, &stored, &cover)
+                .map(|()| stored),
+            None => self.open_manifest(name, stored),
+        }
     }
 
     /// Begins the manifest `name`.

@@ -16,10 +16,11 @@ pub struct Sealed<'k>(pub &'k KeyedStore);
 
 impl ReadStore for Sealed<'_> {
     fn get(&self, name: &ObjectName, max_bytes: u64) -> Result<Vec<u8>> {
+        let stored = self.0.stored().get(name, max_bytes)?;
         if is_manifest(name) {
-            self.0.get(name, max_bytes)
+            self.0.covered_manifest(name, stored)
         } else {
-            self.0.stored().get(name, max_bytes)
+            Ok(stored)
         }
     }
 

@@ -1,6 +1,8 @@
 //! Which parts somebody means.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
 
 use super::{PartName, Parts};
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
@@ -33,6 +35,27 @@ impl Parts {
         names.extend(self.seen());
         names.extend(self.hidden()?);
         names.into_iter().map(|name| self.part(name)).collect()
+    }
+
+    /// The parts of which nothing is there, and manifests are remembered in `cache`, where a machine
+    /// remembers those of all repositories.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails.
+    pub fn vanished(&self, cache: &Path) -> Result<Vec<Repository>> {
+        if !self.is_by_source() {
+            return Ok(Vec::new());
+        }
+        let there = self.root.stored().dirs(SOURCES)?;
+        // What cannot be listed says nothing of what is gone.
+        let remembered = fs::read_dir(cache).into_iter().flatten().flatten();
+        let parts = remembered.filter_map(|entry| {
+            let name = entry.file_name();
+            PartName::parse(name.to_str()?.strip_prefix(&*self.root.descriptor.id)?)
+        });
+        let gone = parts.filter(|part| !there.contains(&part.0));
+        gone.map(|part| self.part(part)).collect()
     }
 
     /// The parts that hold archives which `filter` may let through: one, where it names a source.

@@ -27,6 +27,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::layout::{ARCHIVES, DESCRIPTOR, SOURCES};
+use super::select::read_manifest;
 use super::{Archive, Descriptor, ManifestName, Repository, UNKNOWN_SOURCE, find, make, versions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::repository::digest::{Digest, is_hex};
@@ -98,9 +99,10 @@ impl PartName {
             return Ok(());
         }
         Err(Error::refused(format!(
-            "archive {} of source {:?} lies among those of another one, in {SOURCES}{self}: somebody has put it there",
+            "archive {} of source {:?} lies among those of another one, in {SOURCES}{self}: it belongs into {SOURCES}{}, so somebody has put it there, or has renamed the directory",
             archive.id.short(),
-            archive.source_name
+            archive.source_name,
+            PartName::of(id, &archive.source_name)
         )))
     }
 
@@ -312,6 +314,13 @@ impl Repository {
     /// The same of an object; one whose name would be too long keeps it.
     pub fn full_object(&self, name: &ObjectName) -> ObjectName {
         ObjectName::new(self.full_name(name.as_str())).unwrap_or_else(|_| name.clone())
+    }
+
+    /// Why the archive `name` does not belong here; `None` where it does, or cannot be read.
+    pub(crate) fn misplaced(&self, name: &ObjectName) -> Option<Error> {
+        self.part.as_ref()?;
+        let archive = read_manifest(self.store(), name).ok()?;
+        self.refuse_misplaced(&archive).err()
     }
 
     /// Whether archives of `source_name` belong here.

@@ -20,6 +20,105 @@ fn a_copy_of_what_is_encrypted_is_not_made_in_clear_unasked() {
 }
 
 #[test]
+fn a_copy_that_cannot_be_signed_sends_nothing_and_makes_nothing() {
+    let desk = Desk::new();
+    desk.init();
+    desk.back_up(1);
+    let (reader, _) = desk.done("reader", &["key", "generate", "other.key"]);
+    let init = [
+        "init",
+        "--repo",
+        "other",
+        "--admin",
+        "admin.key",
+        "--recipient",
+        reader.trim(),
+    ];
+    let signer = ["--signer", "host.key.pub", "--source", "host-a"];
+    desk.done("reader", &[&init[..], &signer].concat());
+    let keys = ["-i", "backup.key", "-i", "other.key"];
+    for more in [&["--dry-run"][..], &[]] {
+        let copy = [&["copy", "--to", "other"][..], &keys, more].concat();
+        let refused = desk.run("reader", &copy);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(
+            said(&refused).1.contains("--signing-key"),
+            "{}",
+            said(&refused).1
+        );
+    }
+    assert!(!desk.path("other/blocks").exists() && !desk.path("other/packs").exists());
+
+    // Where nobody vouches for the copies, that is said.
+    let init = [
+        "init",
+        "--repo",
+        "unsigned",
+        "--admin",
+        "admin.key",
+        "--recipient",
+        reader.trim(),
+    ];
+    desk.done("reader", &init);
+    let copy = [&["copy", "--to", "unsigned"][..], &keys].concat();
+    let (_, err) = desk.done("reader", &copy);
+    assert!(err.contains("lists no signers"), "{err}");
+
+    // A manifest that opens with none of the identities is not called damaged.
+    let again = desk.run("reader", &["copy", "--to", "unsigned", "-i", "backup.key"]);
+    assert_eq!(again.status.code(), Some(3));
+    let (out, err) = said(&again);
+    assert!(
+        err.contains("opens with none of the identities"),
+        "{out}{err}"
+    );
+
+    // With another identity the bytes are proved all the same.
+    let checked = desk.run("reader", &["check", "--read-data", "-i", "other.key"]);
+    assert_eq!(checked.status.code(), Some(3));
+    let (out, err) = said(&checked);
+    assert!(
+        out.contains("manifest-locked") && !out.contains("unreferenced"),
+        "{out}"
+    );
+    assert!(err.contains("open no archive"), "{err}");
+    assert!(!out.contains("read 0 objects"), "{out}");
+}
+
+#[test]
+fn no_repository_is_made_for_a_copy_of_nothing() {
+    let desk = Desk::new();
+    desk.done("reader", &["init", "--repo", "clear"]);
+    let empty = desk.run("reader", &["copy", "--from", "clear", "--to", "new"]);
+    assert_eq!(empty.status.code(), Some(1));
+    let night = night(1);
+    let backup = [
+        "backup",
+        night.to_str().unwrap(),
+        "--repo",
+        "clear",
+        "--source",
+        "host-a",
+    ];
+    desk.done("host", &backup);
+    for more in [
+        ["0123", "--dry-run"],
+        ["0123", "--no-cache"],
+        ["--since", "2999-01-01T00:00:00Z"],
+    ] {
+        let copy = [&["copy", "--from", "clear", "--to", "new"][..], &more].concat();
+        let refused = desk.run("reader", &copy);
+        assert_eq!(
+            refused.status.code(),
+            Some(1),
+            "{more:?}: {}",
+            said(&refused).1
+        );
+        assert!(!desk.path("new").exists(), "{more:?}");
+    }
+}
+
+#[test]
 fn manifests_that_are_cut_off_or_lost_are_brought_back_or_made_anew() {
     let desk = Desk::new();
     desk.init();

@@ -457,6 +457,32 @@ fn a_machine_misses_the_newest_witness_that_it_has_seen() {
 }
 
 #[test]
+fn nothing_is_removed_that_the_prune_after_it_would_refuse_to_delete() {
+    let desk = Desk::new();
+    desk.init();
+    desk.back_up(1);
+    desk.back_up(2);
+    add_upkeep(&desk);
+    let witness = ["witness", "--signing-key", "upkeep.key"];
+    desk.done("reader", &witness);
+    let forget = ["forget", "--keep-last", "1", "--prune", "-i", "backup.key"];
+    let refused = desk.run("reader", &forget);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        said(&refused).1.contains("--signing-key"),
+        "{}",
+        said(&refused).1
+    );
+    let archives = fs::read_dir(desk.path("repo/archives")).unwrap().count();
+    assert_eq!(archives, 2);
+    desk.done(
+        "reader",
+        &[&forget[..], &["--signing-key", "upkeep.key"]].concat(),
+    );
+    desk.done("reader", &forget);
+}
+
+#[test]
 fn junk_among_lists_of_keys_is_named_and_stops_nothing() {
     let desk = Desk::new();
     desk.init();

@@ -100,3 +100,52 @@ fn archives_are_copied_to_and_from_versitygw() {
 fn archives_are_copied_to_and_from_fake_gcs() {
     is_copied(Kind::Gcs);
 }
+
+/// What a copy that was killed has left is taken for what it is by the next, in whatever form it is
+/// stored.
+#[cfg(feature = "encryption")]
+#[test]
+fn what_a_killed_copy_has_left_encrypted_in_a_store_is_taken_over() {
+    let Some(server) = ObjectServer::start_or_skip(Kind::Versity) else {
+        return;
+    };
+    let machine = Machine::beside(&server, server.port, "sealed");
+    let recipient = machine.key("reader.key");
+    machine.done(&["init", "--recipient", &recipient, "--admin", "admin.key"]);
+    let disk = machine.home.path().join("disk");
+    let disk = disk.to_str().unwrap();
+    let dir = night("night-2");
+    let local = crate::backup_command::narthex(
+        machine.home.path(),
+        &[
+            "backup",
+            dir.to_str().unwrap(),
+            "--repo",
+            disk,
+            "--source",
+            "a",
+        ],
+    );
+    assert_eq!(local.code, 0, "{}", local.err);
+    let copy = [
+        "copy",
+        "--from",
+        disk,
+        "--to",
+        &machine.repo,
+        "-i",
+        "reader.key",
+    ];
+    machine.copied(&copy);
+    // All but the manifests: so far it had come.
+    let options = server.options_through(server.port);
+    let store = RemoteStore::new(server.address("sealed"), &options).unwrap();
+    for (manifest, _) in store.list("archives/").unwrap() {
+        store.delete(&manifest).unwrap();
+    }
+    let said = machine.copied(&copy);
+    assert!(said.contains("0 objects of 0 B"), "{said}");
+    assert!(store.list("damage/").unwrap().is_empty());
+    assert!(store.list("mended/").unwrap().is_empty());
+    machine.done(&["check", "--read-data", "-i", "reader.key"]);
+}

@@ -46,11 +46,18 @@ impl Machine {
     }
 
     pub(super) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.plain(arguments);
+        command.args(["--repo", &self.repo]);
+        command
+    }
+
+    /// The same, where `arguments` say which repository.
+    fn plain(&self, arguments: &[&str]) -> Command {
         let home = self.home.path();
         let mut command = Command::new(env!("CARGO_BIN_EXE_narthex"));
         command
             .args(arguments)
-            .args(["--repo", &self.repo, "--endpoint", &self.endpoint])
+            .args(["--endpoint", &self.endpoint])
             .envs(&self.settings)
             .env("NARTHEX_CACHE_DIR", home.join("cache"))
             .env("NARTHEX_STATE_DIR", home.join("state"))
@@ -58,6 +65,18 @@ impl Machine {
             .env_remove("NARTHEX_REPO")
             .current_dir(home);
         command
+    }
+
+    /// A copy, which says itself where from and where to. Gives what it says.
+    #[cfg(feature = "encryption")]
+    pub(super) fn copied(&self, arguments: &[&str]) -> String {
+        let ran = self.plain(arguments).output().unwrap();
+        let (out, err) = (
+            String::from_utf8_lossy(&ran.stdout).into_owned(),
+            String::from_utf8_lossy(&ran.stderr).into_owned(),
+        );
+        assert_eq!(ran.status.code(), Some(0), "{arguments:?}: {out}{err}");
+        out
     }
 
     pub(super) fn narthex(&self, arguments: &[&str]) -> Ran {

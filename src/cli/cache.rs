@@ -1,0 +1,72 @@
+//! What this machine remembers of repositories, to save time: where that is, and what is missed
+//! because of it.
+
+use std::path::PathBuf;
+
+use super::config;
+use super::context::Context;
+use crate::error::Result;
+use crate::repository::{ManifestCache, Missed, Parts, Repository};
+
+/// The environment variable that says where, when `--cache-dir` does not.
+pub(crate) const CACHE_VARIABLE: &str = "NARTHEX_CACHE_DIR";
+
+/// Where packs and manifests are remembered: as asked for, or where the XDG Base Directory
+/// Specification says.
+pub(crate) fn cache_dir(typed: Option<&PathBuf>, no_cache: bool) -> Option<PathBuf> {
+    if no_cache {
+        return None;
+    }
+    let variable = |name| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|dir| dir.is_absolute())
+    };
+    let home = || Some(variable("HOME")?.join(".cache"));
+    let default = || Some(variable("XDG_CACHE_HOME").or_else(home)?.join("narthex"));
+    let configured = || config::active().ok()??.cache_dir.clone();
+    typed.cloned().or_else(configured).or_else(default)
+}
+
+/// The same for commands that have no option for it.
+fn of_machine() -> Option<PathBuf> {
+    let set = std::env::var_os(CACHE_VARIABLE).filter(|set| !set.is_empty());
+    cache_dir(set.map(PathBuf::from).as_ref(), false)
+}
+
+/// What is missed in `part`, of which no manifest was found: this machine remembers some.
+pub(crate) fn vanished(part: &Repository) -> Result<Option<Missed>> {
+    match of_machine() {
+        Some(dir) => ManifestCache::new(&dir, &part.local_id()).missed(part),
+        None => Ok(None),
+    }
+}
+
+/// The parts of which nothing is there, and this machine remembers archives.
+pub(crate) fn vanished_parts(parts: &Parts) -> Result<Vec<Repository>> {
+    match of_machine() {
+        Some(dir) => parts.vanished(&dir),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Says what is missed in `part`, of which no manifest was found; whether anything is.
+pub(crate) fn remark_vanished(part: &Repository, context: &Context<'_>) -> Result<bool> {
+    let missed = vanished(part)?;
+    if let Some(missed) = &missed {
+        let place = part.store().describe();
+        context.progress.remark(&format_args!("{place}: {missed}"));
+    }
+    Ok(missed.is_some())
+}
+
+/// Where nothing is left of `part`, of which archives were removed on purpose, this machine is not
+/// to miss it.
+pub(crate) fn no_longer_miss(part: &Repository) -> Result<()> {
+    match of_machine() {
+        Some(dir) if part.manifest_names()?.is_empty() => {
+            ManifestCache::new(&dir, &part.local_id()).clear()
+        }
+        _ => Ok(()),
+    }
+}
