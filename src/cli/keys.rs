@@ -158,6 +158,7 @@ pub(crate) fn keyring(
     keyring.witness_memory = Some(Arc::new(state.witness_memory(id)));
     if writes {
         keyring.memory = state.memory_dir();
+        keyring.documents = state.documents(id)?;
     }
     Ok(keyring)
 }

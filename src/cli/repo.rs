@@ -202,9 +202,7 @@ impl RepoArgs {
                 }
                 state.refuse_vacant(&self.location)?;
                 if no_create {
-                    return Err(
-                        error.context("with --no-create none is made; is its disk mounted?")
-                    );
+                    return Err(error.context("with --no-create none is made"));
                 }
                 Ok(None)
             }

@@ -16,6 +16,8 @@ use super::config;
 #[cfg(feature = "encryption")]
 use super::repo::say;
 use crate::block::DataDir;
+#[cfg(feature = "encryption")]
+use crate::crypt::keys::KeptDocuments;
 use crate::error::{Error, ErrorKind, Result};
 use crate::raw::read_bounded;
 #[cfg(feature = "encryption")]
@@ -67,10 +69,20 @@ pub(crate) fn explain(location: &Location, error: Error) -> Error {
     };
     match known.last() {
         Some(id) => Error::not_found(format!(
-            "repository {id} was in {location} before, and there is none now: is its disk mounted? If it was moved, say with --repo where it is now"
+            "repository {id} was in {location} before, and there is none now: {} If it was moved, say with --repo where it is now",
+            doubt(location)
         )),
         None if error.kind() == ErrorKind::NotFound => no_repository(location, error),
         None => error,
+    }
+}
+
+/// What may be the matter with a place at which a repository is missed.
+fn doubt(location: &Location) -> &'static str {
+    if location.dir().is_some() {
+        "is its disk mounted?"
+    } else {
+        "is it the same endpoint, and who has removed it?"
     }
 }
 
@@ -253,6 +265,25 @@ fn pin_file(dir: &Path, id: &str) -> Result<PathBuf> {
 }
 
 #[cfg(feature = "encryption")]
+impl StateArgs {
+    /// Where the lists of keys of the repository `id` are kept that were read; `None` where nothing
+    /// is.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt`, when the id is none.
+    pub(crate) fn documents(&self, id: &str) -> Result<Option<KeptDocuments>> {
+        match self.dir() {
+            Some(dir) if !id.is_empty() => {
+                let dir = pin_file(&dir, id)?.with_extension("lists");
+                Ok(Some(KeptDocuments::new(&dir)))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+#[cfg(feature = "encryption")]
 fn read_pin(path: &Path) -> Result<Option<Pin>> {
     let bytes = match read_bounded(path, MAX_BYTES) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
@@ -293,8 +324,9 @@ impl StateArgs {
     pub(crate) fn refuse_vacant(&self, location: &Location) -> Result<()> {
         match self.known(location)?.last() {
             Some(id) if !self.accept_repository => Err(Error::refused(format!(
-                "repository {id} was in {location} before, and there is none now: is its disk mounted? If it was moved, say with --repo where \
-                 it is now; only if it was given up, narthex init --accept-repository makes a new one"
+                "repository {id} was in {location} before, and there is none now: {} If it was moved, say with --repo where \
+                 it is now; only if it was given up, narthex init --accept-repository makes a new one",
+                doubt(location)
             ))),
             _ => Ok(()),
         }
@@ -320,7 +352,8 @@ impl StateArgs {
             .filter(|_| !self.accept_repository && !id.is_empty() && !known.contains(id));
         Ok(last.map(|last| {
             format!(
-                "repository {last} was in {location} before, and now another one is there, {id}: is the right disk mounted?"
+                "repository {last} was in {location} before, and now another one is there, {id}: {}",
+                if location.dir().is_some() { "is the right disk mounted?" } else { "who has put it there?" }
             )
         }))
     }

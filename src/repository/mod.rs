@@ -495,13 +495,16 @@ fn no_descriptor(store: &dyn Store) -> Result<(bool, Error)> {
             "cannot tell whether there is a repository in {place}"
         ))
     })?;
+    let doubt = if store.is_far() {
+        "is the address right, and the endpoint?"
+    } else {
+        "is the path right, and its disk mounted?"
+    };
     let message = if is_vacant {
-        format!(
-            "there is no repository in {place}: is the path right, and its disk mounted? narthex init makes a new one"
-        )
+        format!("there is no repository in {place}: {doubt} narthex init makes a new one")
     } else {
         format!(
-            "{place} is not empty and is no repository, for it has no {}: is the path right, and its disk mounted?",
+            "{place} is not empty and is no repository, for it has no {}: {doubt}",
             layout::DESCRIPTOR
         )
     };

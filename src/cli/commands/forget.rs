@@ -214,6 +214,11 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
 impl Args {
     /// The parts with archives that are meant, and which of them are to go there.
     fn meant(&self, parts: &Parts) -> Result<Vec<(Repository, ForgetSelection)>> {
+        if self.ids.iter().any(|id| id == "latest") {
+            return Err(Error::invalid(
+                "expected the beginnings of ids, found latest: narthex archives lists ids, and what is removed is named by one",
+            ));
+        }
         let by_part = parts.by_part(&self.ids, &self.sources.filter(), now())?;
         let meant = by_part.into_iter().map(|(part, ids)| {
             let selection = if ids.is_empty() {

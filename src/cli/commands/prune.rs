@@ -173,6 +173,9 @@ pub(super) fn print(
     options: PruneOptions,
     context: &mut Context<'_>,
 ) -> Result<()> {
+    if options.dry_run {
+        context.print("dry run: nothing is marked, and nothing deleted\n")?;
+    }
     if !pruned.items.is_empty() {
         let view = &context.view;
         let text = view.of(&ITEMS, pruned, Extent::All).text(view);

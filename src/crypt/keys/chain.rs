@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use super::kept::KeptDocuments;
 use super::{
     ALL_SOURCES, AllowedSigner, KEYS_PREFIX, KEYS_VERSION, KeyDocument, MAX_BYTES, MAX_NUMBER,
     Version, document_number, hexadecimal, parse,
@@ -23,6 +24,8 @@ pub struct KeyPin<'p> {
     pub admin: &'p str,
     /// Number of the newest document that was seen, 0 for none.
     pub seen: u32,
+    /// Documents that need not be read again.
+    pub kept: Option<&'p KeptDocuments>,
 }
 
 /// The documents of a repository, all of them proved; see the [module](super).
@@ -73,7 +76,7 @@ impl KeyChain {
     /// before; `Unsupported`, when one is of a newer version; when the store fails.
     pub fn read(store: &dyn ReadStore, pin: &KeyPin<'_>) -> Result<Self> {
         let mut reading = Reading::default();
-        for (name, _) in store.list(KEYS_PREFIX)? {
+        for (name, bytes) in store.list(KEYS_PREFIX)? {
             let Some(number) = document_number(&name) else {
                 let why = "it has no name of a list of keys".to_owned();
                 reading.junk.push(KeyJunk {
@@ -84,6 +87,13 @@ impl KeyChain {
                 continue;
             };
             reading.taken.insert(number);
+            let kept = pin.kept.and_then(|kept| kept.get(number, bytes));
+            if let Some(kept) = kept.filter(|kept| is_genuine(kept, pin).is_ok()) {
+                reading
+                    .take(&name, number, &kept, pin)
+                    .map_err(|e| e.context(format!("object {name}")))?;
+                continue;
+            }
             let bytes = match store.get(&name, MAX_BYTES) {
                 // Somebody has tidied up meanwhile.
                 Err(gone) if gone.kind() == ErrorKind::NotFound => continue,
@@ -100,9 +110,14 @@ impl KeyChain {
                 genuine.map(|()| bytes)
             });
             match read {
-                Ok(bytes) => reading
-                    .take(&name, number, &bytes, pin)
-                    .map_err(|e| e.context(format!("object {name}")))?,
+                Ok(bytes) => {
+                    reading
+                        .take(&name, number, &bytes, pin)
+                        .map_err(|e| e.context(format!("object {name}")))?;
+                    if let Some(kept) = pin.kept {
+                        kept.keep(number, &bytes);
+                    }
+                }
                 Err(error) => reading.pass_over(&name, error),
             }
         }

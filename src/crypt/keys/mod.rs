@@ -50,6 +50,7 @@
 //! ```
 
 mod chain;
+mod kept;
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -62,6 +63,7 @@ use super::document;
 use super::recipient::{Recipient, Recipients};
 use super::sign::{KEYS_NAMESPACE, SignerKey, SigningKey};
 pub use chain::{KeyChain, KeyJunk, KeyPin, Standing};
+pub use kept::KeptDocuments;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;

@@ -28,7 +28,7 @@ pub use witness::{LostWitness, MissingManifests, SeenWitness, Witness, WitnessMe
 
 use super::layout::{ARCHIVES, DATA, DESCRIPTOR, MENDED};
 use super::{Digest, MAX_MANIFEST_BYTES, ManifestName, PartName, original};
-use crate::crypt::keys::{KeyChain, KeyPin, source_id};
+use crate::crypt::keys::{KeptDocuments, KeyChain, KeyPin, source_id};
 use crate::crypt::sign::SigningKey;
 use crate::crypt::{EncryptedStore, Identities};
 use crate::error::{Error, ErrorKind, Result};
@@ -56,6 +56,8 @@ pub struct Keyring {
     pub witness_memory: Option<Arc<dyn WitnessMemory>>,
     /// Where it keeps what it has written, if it cannot read that back.
     pub memory: Option<PathBuf>,
+    /// Where it keeps key documents that it has read, if it need not read them again.
+    pub documents: Option<KeptDocuments>,
     /// Whether archives count that nobody has signed who may.
     pub accept_unsigned: bool,
 }
@@ -72,6 +74,7 @@ impl Keyring {
             repository: id,
             admin: self.admin.as_deref().unwrap_or(told),
             seen: self.seen,
+            kept: self.documents.as_ref(),
         };
         KeyChain::read(store, &pin)
     }

@@ -52,6 +52,15 @@ impl Service {
         }
     }
 
+    /// Whose it is where no endpoint is named.
+    pub(super) fn vendor(self) -> &'static str {
+        match self {
+            Service::S3 => "Amazon",
+            Service::Gcs => "Google",
+            Service::Azure => "Microsoft",
+        }
+    }
+
     /// What holds objects there.
     pub(super) fn container(self) -> &'static str {
         match self {

@@ -48,7 +48,10 @@ impl Inner {
         );
         let why = why(error);
         let endpoint = self.client.endpoint.as_ref();
-        let at = endpoint.map_or(String::new(), |endpoint| format!(" at {endpoint}"));
+        let at = endpoint.map_or_else(
+            || format!(" at {}, as no endpoint was named", address.service.vendor()),
+            |endpoint| format!(" at {endpoint}"),
+        );
         let found = Error::new(kind, format!("cannot {what} in {address}{at}: {why}"));
         if is_denied {
             let credentials = &self.client.credentials;
@@ -97,14 +100,48 @@ fn why(error: &StoreError) -> String {
             let message = message.map_or(String::new(), |it| format!(": {it}"));
             format!("{status}: {code}{message}")
         }
-        (None, _) => text.clone(),
+        (None, _) => without_tags(&text),
     };
     let words: Vec<_> = said.split_whitespace().collect();
-    let line = words.join(" ");
+    let line = without_entities(&words.join(" "));
     match line.char_indices().nth(MOST_CHARS) {
         Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
         None => line,
     }
+}
+
+/// The title of a page, where a proxy or a balancer answers with one, behind what stands before it;
+/// else the text as it is.
+fn without_tags(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let begin = ["<!doctype", "<html"];
+    let Some(begin) = begin.iter().filter_map(|tag| lower.find(tag)).min() else {
+        return text.to_owned();
+    };
+    let before = text.get(..begin).unwrap_or_default();
+    let title = tagged(&lower, "title").and_then(|title| {
+        let at = lower.find(title)?;
+        text.get(at..at + title.len())
+    });
+    let title = title.map_or("a page of HTML", str::trim);
+    format!("{before} {title}")
+}
+
+/// The text with the characters that XML and HTML write as entities.
+fn without_entities(text: &str) -> String {
+    let entities = [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#34;", "\""),
+        ("&apos;", "'"),
+        ("&#39;", "'"),
+        ("&#x27;", "'"),
+        ("&#xA;", " "),
+        ("&amp;", "&"),
+    ];
+    let replace = |text: String, (from, to): (&str, &str)| text.replace(from, to);
+    entities.into_iter().fold(text.to_owned(), replace)
 }
 
 fn misses_bucket(text: &str) -> bool {
@@ -132,6 +169,18 @@ mod tests {
             "Server returned non-2xx status code: 403 Forbidden: AccessDenied: No way."
         );
         assert_eq!(why(&generic("one\n two")), "one two");
+        assert_eq!(
+            why(&generic(
+                "502 Bad Gateway: <!DOCTYPE html><html><head>\n<TITLE>The &quot;proxy&quot; &amp; you</TITLE></head><body>…</body></html>"
+            )),
+            "502 Bad Gateway: The \"proxy\" & you"
+        );
+        assert_eq!(
+            why(&generic(
+                "403: <Error><Code>Denied</Code><Message>key &lt;k&gt; isn&#39;t known</Message></Error>"
+            )),
+            "403: Denied: key <k> isn't known"
+        );
         assert_eq!(why(&generic(&"é".repeat(1_000))).chars().count(), 301);
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use narthex::ErrorKind;
-use narthex::crypt::keys::{AllowedSigner, KeyChain, KeyDocument, KeyPin, Standing};
+use narthex::crypt::keys::{AllowedSigner, KeptDocuments, KeyChain, KeyDocument, KeyPin, Standing};
 use narthex::crypt::sign::{ARCHIVE_NAMESPACE, KEYS_NAMESPACE, SigningKey};
 use narthex::crypt::{Identity, Recipient};
 use narthex::store::{MemoryStore, ObjectName, ReadStore as _, Store};
@@ -33,6 +33,7 @@ fn read(store: &MemoryStore, admin: &SigningKey, seen: u32) -> narthex::Result<K
         repository: REPOSITORY,
         admin: &admin.public().fingerprint(),
         seen,
+        kept: None,
     };
     KeyChain::read(store, &pin)
 }
@@ -296,12 +297,55 @@ fn a_chain_with_a_gap_or_a_foreign_link_is_refused() {
 }
 
 #[test]
+fn documents_that_were_read_once_are_not_read_again_and_are_proved_all_the_same() {
+    let three = Three::new();
+    let dir = tempfile::tempdir().unwrap();
+    let kept = KeptDocuments::new(&dir.path().join("lists"));
+    let fingerprint = three.admin.public().fingerprint();
+    let pin = KeyPin {
+        repository: REPOSITORY,
+        admin: &fingerprint,
+        seen: 0,
+        kept: Some(&kept),
+    };
+    let whole = KeyChain::read(&three.store, &pin).unwrap();
+    // A store that lists them, and has the bytes of none any more.
+    let emptied = MemoryStore::new();
+    for (name, bytes) in three.store.list("keys/").unwrap() {
+        let direct: &dyn Store = &emptied;
+        direct
+            .put(&name, &vec![b'x'; usize::try_from(bytes).unwrap()])
+            .unwrap();
+    }
+    let again = KeyChain::read(&emptied, &pin).unwrap();
+    assert_eq!(again.documents(), whole.documents());
+    assert!(KeyChain::read(&emptied, &KeyPin { kept: None, ..pin }).is_err());
+    // What is kept is believed no more than what is stored.
+    let newest = dir
+        .path()
+        .join("lists")
+        .join(format!("{}.json", whole.newest().number));
+    let mut bytes = std::fs::read(&newest).unwrap();
+    bytes[10] ^= 1;
+    std::fs::write(&newest, bytes).unwrap();
+    assert_eq!(
+        KeyChain::read(&three.store, &pin).unwrap().documents(),
+        whole.documents()
+    );
+    assert_eq!(
+        KeyChain::read(&emptied, &pin).unwrap().documents(),
+        whole.documents()
+    );
+}
+
+#[test]
 fn documents_of_another_repository_of_the_same_administrator_are_refused() {
     let three = Three::new();
     let pin = KeyPin {
         repository: "another",
         admin: &three.admin.public().fingerprint(),
         seen: 0,
+        kept: None,
     };
     let refused = KeyChain::read(&three.store, &pin).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Refused);
