@@ -482,6 +482,7 @@ fn read_descriptor(store: &dyn Store) -> Result<Descriptor> {
 }
 
 /// Whether no descriptor is in `store`, which answers.
+#[cfg(feature = "cli")]
 pub(crate) fn is_without_descriptor(store: &dyn Store) -> bool {
     try_descriptor(store).is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }

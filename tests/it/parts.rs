@@ -365,6 +365,20 @@ fn a_lost_descriptor_is_written_anew_and_what_lies_in_a_wrong_part_is_named() {
         assert_eq!(of(&descriptor)[key], of(&written)[key], "{key}");
     }
     desk.run(&["check", "--repo", "fleet"], 0);
+    // One that is damaged has another one that stands in for it, and that is no stranger.
+    fs::write(
+        desk.path("fleet/narthex.json"),
+        &descriptor[..descriptor.len() - 9],
+    )
+    .unwrap();
+    desk.run(&["repair", "--repo", "fleet"], 0);
+    let checked = desk.run(&["check", "--repo", "fleet"], 0);
+    assert!(
+        checked.out.contains("descriptor-replaced"),
+        "{}",
+        checked.out
+    );
+    assert!(!checked.out.contains("foreign"), "{}", checked.out);
 
     let (two, one) = (desk.part("fleet", 2), desk.part("fleet", 1));
     let name = names(&two.join("archives")).remove(1);
@@ -549,6 +563,15 @@ fn what_stands_where_a_part_should_be_is_named() {
         let ran = desk.run(&[command, &["--repo", "fleet"]].concat(), 3);
         let said = format!("{}{}", ran.out, ran.err);
         assert!(said.contains("sources/"), "{command:?}: {said}");
+    }
+    fs::remove_file(&part).unwrap();
+    // A file, of which this machine remembers that it was a part.
+    fs::write(&part, b"x").unwrap();
+    for command in [&["archives"][..], &["check"], &["prune"]] {
+        let ran = desk.run(&[command, &["--repo", "fleet"]].concat(), 3);
+        let said = format!("{}{}", ran.out, ran.err);
+        assert!(said.contains("sources/"), "{command:?}: {said}");
+        assert!(!said.contains("cannot list"), "{command:?}: {said}");
     }
     fs::remove_file(&part).unwrap();
     fs::rename(&moved, &part).unwrap();

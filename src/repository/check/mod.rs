@@ -17,8 +17,9 @@ pub use depth::{CheckDepth, CheckShare};
 pub use finding::{CheckFinding, CheckReport, Kind, Severity};
 
 use super::cover::Cover;
-use super::layout::{DESCRIPTOR, KEYS, MENDED, SOURCES, TEMPORARY};
+use super::layout::{ARCHIVES, DESCRIPTOR, KEYS, MENDED, SOURCES, TEMPORARY};
 use super::lineage::contradictions;
+use super::mended::is_guard;
 use super::parts::in_parts;
 use super::select::manifest_of;
 use super::{
@@ -109,6 +110,10 @@ pub fn check_shared(parts: &Parts) -> Result<CheckReport> {
     checker.report.findings.extend(unseen);
     let beside = store.dirs("")?.into_iter().map(|dir| format!("{dir}/"));
     let beside = beside.filter(|dir| ![SOURCES, KEYS, MENDED, TEMPORARY].contains(&&**dir));
+    // What stands in for the descriptor has its guard there.
+    let archives = store.list(ARCHIVES)?;
+    let has_guards_only = archives.iter().all(|(name, _)| is_guard(name));
+    let beside = beside.filter(|dir| dir != ARCHIVES || !has_guards_only);
     let found = beside.map(|dir| CheckFinding::new(Kind::Foreign, dir, "is not narthex'"));
     checker.report.findings.extend(found);
     checker.report.sort();

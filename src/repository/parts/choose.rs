@@ -54,7 +54,12 @@ impl Parts {
             let name = entry.file_name();
             PartName::parse(name.to_str()?.strip_prefix(&*self.root.descriptor.id)?)
         });
-        let gone = parts.filter(|part| !there.contains(&part.0));
+        // What stands in its place is said by whoever looks for that.
+        let unseen = self.unseen()?;
+        let is_gone = |part: &PartName| {
+            !there.contains(&part.0) && !unseen.contains(&format!("{SOURCES}{part}"))
+        };
+        let gone = parts.filter(is_gone);
         gone.map(|part| self.part(part)).collect()
     }
 
@@ -234,6 +239,10 @@ impl Parts {
                 name == SOURCES.trim_end_matches('/') || below.is_some_and(|it| !it.contains('/'))
             };
             unseen.extend(names.filter(is_in_place));
+            // A file has the name of an object.
+            let objects = store.list(SOURCES)?.into_iter();
+            let objects = objects.map(|(name, _)| name.as_str().to_owned());
+            unseen.extend(objects.filter(is_in_place));
         }
         unseen.sort_unstable();
         unseen.dedup();
