@@ -40,7 +40,7 @@ const AGAIN: &str = "run the copy again";
 ///
 /// # Errors
 ///
-/// `Refused` when both are one place, or what this machine signs would count for nothing in `to`;
+/// `Locked` when `from` is encrypted and this machine has no identity for it; `Refused` when both are one place, or what this machine signs would count for nothing in `to`;
 /// `NotFound` when no archive is meant; when `to` fails or the network to `from`. What is damaged in `from` is no error: the report names it.
 pub fn copy(
     from: &Repository,
@@ -50,7 +50,7 @@ pub fn copy(
     now: Millis,
     progress: &dyn Progress,
 ) -> Result<CopyReport> {
-    from.need_to_read()?;
+    from.need_identity()?;
     to.need_to_read()?;
     refuse_same(from, to, now)?;
     let shelf = Shelf::look(to, &cache_of(to, options))?;

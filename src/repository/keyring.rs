@@ -394,6 +394,19 @@ impl Repository {
         }
         Err(encrypted(self.store()))
     }
+
+    /// The same where what others have written must be read, or blocks that this machine has
+    /// written itself: what a host remembers is not enough.
+    ///
+    /// # Errors
+    ///
+    /// `Locked`, when the repository is encrypted and no identity was given.
+    pub fn need_identity(&self) -> Result<()> {
+        if self.can_read() {
+            return Ok(());
+        }
+        Err(encrypted(self.store()))
+    }
 }
 
 /// The error for a repository that is encrypted, where no key was given.

@@ -195,7 +195,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             });
         }
         remark_on_store(to.root(), context);
-        remark_on_signers(&from, &to, context);
+        remark_on_keys(&from, &to, context);
         report
     };
     for problem in &report.problems {
@@ -296,7 +296,7 @@ fn tasks(from: &Parts, to: Option<&Parts>, choice: &CopyChoice) -> Result<Vec<Ta
 
 /// Refuses to make a repository in clear for what is encrypted; `existing` is what is there.
 fn refuse_in_clear(from: &Repository, to: &RepoArgs, existing: Option<&Parts>) -> Result<()> {
-    from.need_to_read()?;
+    from.need_identity()?;
     if !from.is_encrypted() || existing.is_some() {
         return Ok(());
     }
@@ -308,13 +308,20 @@ fn refuse_in_clear(from: &Repository, to: &RepoArgs, existing: Option<&Parts>) -
     .advise("make it first: narthex init --recipient KEY --admin FILE, or narthex init for one in clear"))
 }
 
-/// Says so where nobody vouches any more for archives that were signed.
-fn remark_on_signers(from: &Parts, to: &Parts, context: &Context<'_>) {
-    if from.root().has_signers() && !to.root().has_signers() {
+/// Says what keys do not do any more for archives of `from` in `to`.
+fn remark_on_keys(from: &Parts, to: &Parts, context: &Context<'_>) {
+    let place = |parts: &Parts| parts.root().store().describe();
+    if from.root().is_encrypted() && !to.root().is_encrypted() {
+        context.progress.remark(&format_args!(
+            "what is encrypted in {} is in clear in {}",
+            place(from),
+            place(to)
+        ));
+    } else if from.root().has_signers() && !to.root().has_signers() {
         context.progress.remark(&format_args!(
             "archives in {} are signed, and {} lists no signers: whoever may write there can put archives among the copies, and nobody can tell (narthex key add --signer)",
-            from.root().store().describe(),
-            to.root().store().describe()
+            place(from),
+            place(to)
         ));
     }
 }
@@ -441,6 +448,9 @@ fn copy_behind(
     done: &mut CopyAfterBackup,
     context: &Context<'_>,
 ) -> Result<()> {
+    // On a host that only writes: before anything is made or sent.
+    from.need_identity()
+        .map_err(|e| e.context("narthex copy on a machine with an identity brings it there"))?;
     let options = CopyOptions {
         cache: args.cache(),
         read_mode: context.read_mode,

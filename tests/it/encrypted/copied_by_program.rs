@@ -86,6 +86,38 @@ fn a_copy_that_cannot_be_signed_sends_nothing_and_makes_nothing() {
 }
 
 #[test]
+fn a_host_that_only_writes_copies_nothing_and_sends_nothing_for_it() {
+    let desk = Desk::new();
+    desk.init();
+    let night = night(1);
+    let backup = [
+        "backup",
+        night.to_str().unwrap(),
+        "--source",
+        "a",
+        "--signing-key",
+        "host.key",
+    ];
+    let ran = desk.run("host", &[&backup[..], &["--copy-to", "clear"]].concat());
+    assert_eq!(ran.status.code(), Some(3));
+    assert!(
+        said(&ran).1.contains("on a machine with an identity"),
+        "{}",
+        said(&ran).1
+    );
+    assert!(!desk.path("clear").exists());
+    let copy = desk.run("host", &["copy", "--to", "clear"]);
+    assert_eq!(copy.status.code(), Some(1));
+    // One that can read says what becomes of the keys.
+    desk.done("reader", &["init", "--repo", "clear"]);
+    let (_, err) = desk.done("reader", &["copy", "--to", "clear", "-i", "backup.key"]);
+    assert!(
+        err.contains("is in clear in clear") && !err.contains("not needed"),
+        "{err}"
+    );
+}
+
+#[test]
 fn no_repository_is_made_for_a_copy_of_nothing() {
     let desk = Desk::new();
     desk.done("reader", &["init", "--repo", "clear"]);
