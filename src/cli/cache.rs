@@ -62,11 +62,23 @@ pub(crate) fn remark_vanished(part: &Repository, context: &Context<'_>) -> Resul
 
 /// Where nothing is left of `part`, of which archives were removed on purpose, this machine is not
 /// to miss it.
-pub(crate) fn no_longer_miss(part: &Repository) -> Result<()> {
-    match of_machine() {
-        Some(dir) if part.manifest_names()?.is_empty() => {
+pub(crate) fn no_longer_miss(part: &Repository, context: &Context<'_>) {
+    let Some(dir) = of_machine() else {
+        return;
+    };
+    // Manifests that were damaged, or came meanwhile, may be left.
+    let is_empty = part.manifest_names().map(|names| names.is_empty());
+    let cleared = is_empty.and_then(|is_empty| {
+        if is_empty {
             ManifestCache::new(&dir, &part.local_id()).clear()
+        } else {
+            Ok(())
         }
-        _ => Ok(()),
+    });
+    if let Err(error) = cleared {
+        context.progress.remark(&format_args!(
+            "this machine will miss the archives that were removed just now: {}",
+            error.chain()
+        ));
     }
 }

@@ -138,7 +138,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = result.and_then(|()| cli.global.keys.apply());
     let result = result.and_then(|()| cli.command.run(&cli.global, &mut context));
     #[cfg(feature = "encryption")]
-    keys::say_unneeded();
+    if result.is_ok() {
+        keys::say_unneeded();
+    }
     context.tell_traffic(cli.global.quiet);
     let (result, idle) = match (result, context.view.refuse_idle()) {
         // What is done is done: that a table does not look as it was asked to is no failure of it.

@@ -58,7 +58,7 @@ pub(super) fn stored_as(object: &StoredObject, form: Option<StoredForm>) -> Stor
 ///
 /// # Errors
 ///
-/// When it cannot be read, or is another one than `archive` was read from.
+/// When it cannot be read, or is damaged.
 pub(super) fn unknown_member(from: &Repository, archive: &Archive) -> Result<Option<String>> {
     let name = archive.manifest_name()?.object()?;
     let bytes = from.store().get(&name, MAX_BYTES)?;

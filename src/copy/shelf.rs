@@ -57,7 +57,7 @@ impl Shelf {
             }
         }
         let mut closed: BTreeSet<_> = seen.iter().map(|(name, _)| name.clone()).collect();
-        closed.retain(|name| ManifestName::parse(name).is_some());
+        closed.retain(|name| !repository.can_read() && ManifestName::parse(name).is_some());
         for name in damaged.iter().map(|damaged| &damaged.name) {
             closed.remove(name);
         }

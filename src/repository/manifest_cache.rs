@@ -84,8 +84,8 @@ impl ManifestCache {
         self.load().archives(repository, &repository.look()?)
     }
 
-    /// What is missed in `repository`, of which manifests are remembered and none is there any more.
-    /// Nothing is written.
+    /// What is missed in `repository`, of which manifests are remembered and none is there any
+    /// more. Nothing is written.
     ///
     /// # Errors
     ///
@@ -110,12 +110,13 @@ impl ManifestCache {
     /// `Refused`; when the store cannot list its objects.
     pub(crate) fn refuse_missed(&self, repository: &Repository) -> Result<()> {
         match self.missed(repository)? {
-            Some(missed) => Err(missed.refused()),
+            Some(missed) => Err(missed.refused(repository)),
             None => Ok(()),
         }
     }
 
-    /// Remembers nothing any more: the archives were forgotten on purpose, and are not to be missed.
+    /// Remembers nothing any more: the archives were forgotten on purpose, and are not to be
+    /// missed.
     ///
     /// # Errors
     ///
@@ -206,9 +207,10 @@ pub struct Missed {
 }
 
 impl Missed {
-    fn refused(self) -> Error {
-        Error::refused(self.to_string()).advise(
-            "if all archives were forgotten on purpose, narthex backup --no-cache once says so",
+    fn refused(self, repository: &Repository) -> Error {
+        let place = repository.store().describe();
+        Error::refused(format!("{place}: {self}")).advise(
+            "if all archives were forgotten on purpose, the same command with --no-cache once says so; a part whose directory was renamed, narthex check names",
         )
     }
 }
@@ -235,6 +237,11 @@ pub(crate) struct RememberedManifests {
 }
 
 impl RememberedManifests {
+    /// Whether nothing is.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.kept.manifests.is_empty()
+    }
+
     /// The newest archive that is remembered of those that `filter` lets through. It may be gone,
     /// and there may be newer ones.
     pub(crate) fn newest(&self, filter: &SourceFilter) -> Option<Archive> {
@@ -273,7 +280,7 @@ impl RememberedManifests {
                 manifests: remembered.len(),
                 has_data: seen.iter().any(|(name, _)| is_data(name)),
             };
-            return Err(missed.refused());
+            return Err(missed.refused(repository));
         }
         let is_new = |it: &&&(ObjectName, u64)| !remembered.contains_key(**it);
         let soon: Vec<_> = listed

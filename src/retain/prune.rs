@@ -261,7 +261,7 @@ impl Run<'_> {
         }
         match no_manifest(self.objects) {
             Some(bereft) => Err(Error::refused(format!(
-                "{bereft}; nothing is deleted. Only if all archives were removed on purpose: narthex prune --unsafe-allow-remove-all"
+                "{bereft}; nothing is deleted. Only if all archives were removed on purpose: narthex prune --unsafe-allow-remove-all, in a repository in parts with --source"
             ))),
             None => Ok(()),
         }

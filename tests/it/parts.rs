@@ -223,6 +223,29 @@ fn what_one_part_lets_go_touches_no_other() {
 }
 
 #[test]
+fn what_is_let_go_of_one_part_takes_nothing_of_another_whose_manifests_are_out_of_sight() {
+    let desk = Desk::new();
+    let part = desk.part("fleet", 1);
+    fs::rename(part.join("archives"), desk.path("away")).unwrap();
+    let before = tree(&part);
+    let forget = [
+        "forget",
+        "--keep-last",
+        "1",
+        "--unsafe-allow-remove-all",
+        "--prune",
+    ];
+    let said = desk.run(
+        &[&forget[..], &["--grace", "0s", "--repo", "fleet"]].concat(),
+        1,
+    );
+    assert!(said.err.contains("nothing is deleted"), "{}", said.err);
+    assert!(tree(&part) == before);
+    fs::rename(desk.path("away"), part.join("archives")).unwrap();
+    desk.run(&["check", "--repo", "fleet", "--read-data"], 0);
+}
+
+#[test]
 fn a_part_that_was_renamed_gets_its_name_back_and_is_not_made_anew() {
     let desk = Desk::new();
     let part = desk.part("fleet", 2);
@@ -248,9 +271,21 @@ fn a_part_that_is_gone_is_missed_by_the_machine_that_has_seen_it() {
     let desk = Desk::new();
     let part = desk.part("fleet", 2);
     let away = desk.path("away");
-    // As a machine that has read it remembers.
-    desk.backup("night-2", "a", "fleet");
     fs::rename(&part, &away).unwrap();
+    // So is one of which it has made the only archive; and every command that works on all says so.
+    let other = desk.part("fleet", 1);
+    fs::rename(&other, desk.path("away-2")).unwrap();
+    for command in [
+        &["archives"][..],
+        &["check"],
+        &["stats", "--quick"],
+        &["prune"],
+    ] {
+        let ran = desk.run(&[command, &["--repo", "fleet"]].concat(), 3);
+        let said = format!("{}{}", ran.out, ran.err);
+        assert_eq!(said.matches("found none").count(), 2, "{command:?}: {said}");
+    }
+    fs::rename(desk.path("away-2"), &other).unwrap();
     let night = fixture("night-2");
     let backup = [
         "backup",

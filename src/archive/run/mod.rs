@@ -198,6 +198,7 @@ impl Run<'_> {
         let manifests = dir.map(|dir| ManifestCache::new(dir, repository));
         let manifests = manifests.unwrap_or_default();
         let remembered = manifests.load();
+        let is_first = remembered.is_empty();
         let early = self.claim_early(&id, &remembered, time)?;
         let looked = early.is_none().then(|| self.repository.look());
         let looked = looked.transpose()?.unwrap_or_default();
@@ -270,7 +271,8 @@ impl Run<'_> {
         };
         commit.run(self.repository, now)?;
         cache.sweep();
-        if self.repository.store().is_far() {
+        // What was seen once is missed when it is gone.
+        if is_first || self.repository.store().is_far() {
             manifests.add(self.repository, &report.archive);
         }
         self.repository

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::cli::args::SourceArgs;
-use crate::cli::cache::{remark_vanished, vanished_parts};
+use crate::cli::cache::remark_vanished;
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
@@ -35,11 +35,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let parts = args.repo.open()?;
     let mut all = Archives::default();
     let mut hidden = filter.source_name.is_none() && remark_unseen(&parts, context)?;
-    let mut meant = parts.meant(&filter)?;
-    if filter.source_name.is_none() {
-        meant.extend(vanished_parts(&parts)?);
-    }
-    for part in meant {
+    for part in parts.meant(&filter)? {
         let archives = part.archives()?;
         let is_empty = archives.archives.is_empty() && archives.damaged.is_empty();
         hidden |= is_empty && remark_vanished(&part, context)?;

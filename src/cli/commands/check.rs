@@ -91,9 +91,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         Err(_) => None,
     };
     if parts.as_ref().is_some_and(|parts| !parts.root().can_read()) {
-        context.progress.remark(
-            &"without an identity the bytes of objects are proved, and not what is in them: --identity FILE",
-        );
+        let proved = match depth {
+            CheckDepth::Structure => "it is proved that objects are there",
+            CheckDepth::ReadAll | CheckDepth::ReadShare(_) => "the bytes of objects are proved",
+        };
+        context.progress.remark(&format_args!(
+            "without an identity {proved}, and not what is in them: --identity FILE"
+        ));
     }
     let compared = match (&args.compare, &parts) {
         (None, _) => None,
@@ -186,11 +190,17 @@ fn check_parts(
             let judged = keys.judge_missing(&mut report, depth != CheckDepth::Structure);
             judged.map_err(|e| e.context("cannot tell which archives were removed"))?;
         }
-        judge_damage(&part, &mut report, |report| {
+        let mark = |report: &CheckReport| {
             if depth != CheckDepth::Structure && !args.no_mark {
                 leave_marks(args, &part, report, context);
             }
-        })?;
+        };
+        if part.can_read() {
+            judge_damage(&part, &mut report, mark)?;
+        } else {
+            // What stands in for something cannot be looked into.
+            mark(&report);
+        }
         whole.absorb(report.clone(), &part);
         of_parts.push((part, report));
     }

@@ -185,7 +185,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         }
         let to = to.or_init(existing, &args.state, from.is_by_source(), context)?;
         let mut report = CopyReport::default();
-        for task in tasks(&from, Some(&to), &choice)? {
+        let tasks = tasks(&from, Some(&to), &choice)?;
+        // What is refused of one is refused before anything of another is sent.
+        for task in tasks.iter().filter(|_| tasks.len() > 1) {
+            let (to, choice) = (task.to.as_ref(), &task.choice);
+            preview(&task.from, to, choice, &options, now(), &Silent)?;
+        }
+        for task in tasks {
             let (from, choice) = (&task.from, &task.choice);
             let progress = context.progress;
             report.absorb(match &task.to {
@@ -317,7 +323,15 @@ fn remark_on_keys(from: &Parts, to: &Parts, context: &Context<'_>) {
             place(from),
             place(to)
         ));
-    } else if from.root().has_signers() && !to.root().has_signers() {
+    }
+    if from.is_by_source() && !to.is_by_source() {
+        context.progress.remark(&format_args!(
+            "{} is in parts, one for each source, and {} is not: there every server lists the archives of all (narthex init --by-source makes one that is)",
+            place(from),
+            place(to)
+        ));
+    }
+    if to.root().is_encrypted() && from.root().has_signers() && !to.root().has_signers() {
         context.progress.remark(&format_args!(
             "archives in {} are signed, and {} lists no signers: whoever may write there can put archives among the copies, and nobody can tell (narthex key add --signer)",
             place(from),

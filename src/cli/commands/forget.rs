@@ -18,7 +18,7 @@ use crate::model::now;
 use crate::report::Extent;
 use crate::report::retain::DECISIONS;
 use crate::repository::{Parts, Repository};
-use crate::retain::{ForgetSelection, Forgotten, Leave, Policy, forget};
+use crate::retain::{Decision, ForgetSelection, Forgotten, Leave, Policy, forget};
 
 /// Which archives to keep, or to remove.
 #[derive(Debug, clap::Args)]
@@ -137,17 +137,19 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         hidden |= !args.prune && remark_hidden(part, context)?;
         let Some(own) = elsewhere.pass_over(args.forget(part, selection, args.dry_run), part)?
         else {
-            prunable.push(part.clone());
+            prunable.push((part.clone(), false));
             continue;
         };
         // What archives need that count for nothing can be read without a key.
         let mut unread = own.damaged.iter();
         if unread.all(|it| it.error.kind() == ErrorKind::Refused) {
-            prunable.push(part.clone());
+            // Where nothing was removed, manifests that are not there may be out of sight.
+            prunable.push((part.clone(), args.all && own.removed() > 0));
         }
         unwitnessed |= !args.dry_run && after_forgetting(part, &own, context)?;
-        if !args.dry_run && own.removed() > 0 {
-            no_longer_miss(part)?;
+        let mut decisions = own.decisions.iter();
+        if !args.dry_run && own.removed() > 0 && !decisions.any(Decision::is_kept) {
+            no_longer_miss(part, context);
         }
         forgotten.absorb(own, part);
     }
@@ -180,7 +182,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         context.progress.remark(&reason);
     }
     if args.prune && !prunable.is_empty() {
-        let options = args.grace.options(args.dry_run, args.all);
+        let options = args.grace.options(args.dry_run, false);
         let (pruned, failed) = prune::run_prune(&parts, &prunable, options, context)?;
         unpruned = failed;
         has_expired = !pruned.expired_claims.is_empty();

@@ -90,7 +90,18 @@ impl Args {
             (true, None) if self.all => Err(Error::invalid(format!(
                 "expected --source with --unsafe-allow-remove-all, found none: {location} is in parts, one for each source, and what is left of each would go; what is in sources/PART goes by the name of its source, or by reconstructed-PART"
             ))),
-            _ => parts.meant(&filter),
+            _ => {
+                let meant = parts.meant(&filter)?;
+                let is_there = |part: &Repository| {
+                    Ok::<_, Error>(part.part().is_none() || !part.store().is_vacant()?)
+                };
+                match (&self.source, meant.as_slice()) {
+                    (Some(source), [part]) if !is_there(part)? => Err(Error::not_found(format!(
+                        "there is nothing of source {source:?} in {location}"
+                    ))),
+                    _ => Ok(meant),
+                }
+            }
         }
     }
 }
@@ -100,7 +111,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let options = args.grace.options(args.dry_run, args.all);
     let all = args.meant(&parts)?;
     let unseen = args.source.is_none() && remark_unseen(&parts, context)?;
-    let (pruned, failed) = run_prune(&parts, &all, options, context)?;
+    let meant: Vec<_> = all.iter().map(|part| (part.clone(), args.all)).collect();
+    let (pruned, failed) = run_prune(&parts, &meant, options, context)?;
     let mut ahead = Vec::new();
     for part in &all {
         ahead.extend(part.ahead(now())?);
@@ -123,17 +135,22 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     }
 }
 
-/// Prunes now what of `parts` is `meant`, and says what it took for dead. Where one of several
+/// Prunes now what of `parts` is `meant`, each with whether data may go there although there is no
+/// archive at all, and says what it took for dead. Where one of several
 /// parts cannot be pruned, the others are, and why the last of them cannot comes beside the result.
 pub(super) fn run_prune(
     parts: &Parts,
-    meant: &[Repository],
+    meant: &[(Repository, bool)],
     options: PruneOptions,
     context: &Context<'_>,
 ) -> Result<(Pruned, Option<Error>)> {
     let mut pruned = prune_shared(parts, options, now())?;
     let mut failed: Option<Error> = None;
-    for part in meant {
+    for (part, allow_remove_all) in meant {
+        let options = PruneOptions {
+            allow_remove_all: *allow_remove_all,
+            ..options
+        };
         match prune(part, options, now()) {
             Err(error) if part.part().is_some() => {
                 let error = error.context(part.store().describe());

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::args::parse_label;
+use super::cache::{remark_vanished, vanished_parts};
 use super::config::RepoName;
 use super::context::Context;
 use super::logs;
@@ -78,7 +79,8 @@ pub(crate) fn find(
     Ok((chosen.archive, doubts))
 }
 
-/// Says what lies where parts are and cannot be seen; whether there is anything.
+/// Says what lies where parts are and cannot be seen, and which parts are gone of which this
+/// machine remembers archives; whether there is anything.
 pub(crate) fn remark_unseen(parts: &Parts, context: &Context<'_>) -> Result<bool> {
     let unseen = parts.unseen()?;
     for name in &unseen {
@@ -86,7 +88,11 @@ pub(crate) fn remark_unseen(parts: &Parts, context: &Context<'_>) -> Result<bool
             "{name} is no part that can be seen: a link, a file, or a directory with another name; what archives are in it is not known"
         ));
     }
-    Ok(!unseen.is_empty())
+    let mut any = !unseen.is_empty();
+    for part in vanished_parts(parts)? {
+        any |= remark_vanished(&part, context)?;
+    }
+    Ok(any)
 }
 
 /// Says which manifests cannot be seen, or that there are none where data lies. Returns whether

@@ -75,6 +75,14 @@ impl KeyChain {
     /// are only others than the administrator's; `Corrupt`, when one does not follow from the one
     /// before; `Unsupported`, when one is of a newer version; when the store fails.
     pub fn read(store: &dyn ReadStore, pin: &KeyPin<'_>) -> Result<Self> {
+        match Self::read_once(store, pin, true) {
+            // What is kept may be of another state of the repository.
+            Err(_) if pin.kept.is_some() => Self::read_once(store, pin, false),
+            read => read,
+        }
+    }
+
+    fn read_once(store: &dyn ReadStore, pin: &KeyPin<'_>, trusts_kept: bool) -> Result<Self> {
         let mut reading = Reading::default();
         for (name, bytes) in store.list(KEYS_PREFIX)? {
             let Some(number) = document_number(&name) else {
@@ -87,7 +95,8 @@ impl KeyChain {
                 continue;
             };
             reading.taken.insert(number);
-            let kept = pin.kept.and_then(|kept| kept.get(number, bytes));
+            let kept = pin.kept.filter(|_| trusts_kept);
+            let kept = kept.and_then(|kept| kept.get(number, bytes));
             if let Some(kept) = kept.filter(|kept| is_genuine(kept, pin).is_ok()) {
                 reading
                     .take(&name, number, &kept, pin)

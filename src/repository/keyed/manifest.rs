@@ -108,14 +108,22 @@ pub(super) fn refuse_unheard(
     name: &str,
 ) -> Result<()> {
     let public = key.public();
-    if chain.standing(&public, source) == Standing::Allowed {
-        return Ok(());
+    match chain.standing(&public, source) {
+        Standing::Allowed => return Ok(()),
+        Standing::Retired { by } => {
+            return Err(Error::refused(format!(
+                "the key {} may not sign archives of the source {name:?} any more: list of keys {by} has taken that back. What it signs counts for nothing",
+                public.fingerprint()
+            ))
+            .advise("give the key that took its place with --signing-key"));
+        }
+        Standing::Unknown => {}
     }
     Err(Error::refused(format!(
         "the key {} may not sign archives of the source {name:?}: one that it signs would count for nothing",
         public.fingerprint()
     ))
-    .advise(format!("narthex key add --signer KEY --source {name} --admin FILE lets it; narthex backup --source NAME names the source")))
+    .advise(format!("narthex key add --signer KEY --source {name} --admin FILE lets it; --source NAME names the source")))
 }
 
 /// A manifest that is being written: what is written to it is what readers get.

@@ -37,8 +37,8 @@ impl Parts {
         names.into_iter().map(|name| self.part(name)).collect()
     }
 
-    /// The parts of which nothing is there, and manifests are remembered in `cache`, where a machine
-    /// remembers those of all repositories.
+    /// The parts of which nothing is there, and manifests are remembered in `cache`, where a
+    /// machine remembers those of all repositories.
     ///
     /// # Errors
     ///
@@ -47,19 +47,25 @@ impl Parts {
         if !self.is_by_source() {
             return Ok(Vec::new());
         }
-        let there = self.root.stored().dirs(SOURCES)?;
         // What cannot be listed says nothing of what is gone.
         let remembered = fs::read_dir(cache).into_iter().flatten().flatten();
         let parts = remembered.filter_map(|entry| {
             let name = entry.file_name();
             PartName::parse(name.to_str()?.strip_prefix(&*self.root.descriptor.id)?)
         });
+        let parts: Vec<_> = parts.collect();
+        if parts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let there = self.all()?;
         // What stands in its place is said by whoever looks for that.
         let unseen = self.unseen()?;
         let is_gone = |part: &PartName| {
-            !there.contains(&part.0) && !unseen.contains(&format!("{SOURCES}{part}"))
+            let mut there = there.iter();
+            !there.any(|it| it.part() == Some(part))
+                && !unseen.contains(&format!("{SOURCES}{part}"))
         };
-        let gone = parts.filter(is_gone);
+        let gone = parts.into_iter().filter(is_gone);
         gone.map(|part| self.part(part)).collect()
     }
 

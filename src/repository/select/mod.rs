@@ -486,6 +486,13 @@ impl Repository {
     /// Reads the manifest `name`; `None`, where it is another machine's and this one is to write
     /// only.
     pub(super) fn read_own(&self, name: &ObjectName) -> Result<Option<Archive>> {
+        // Who may only write may not read it either.
+        #[cfg(feature = "encryption")]
+        if let Some(memory) = self.keys().and_then(super::keyed::KeyedStore::memory)
+            && !memory.has(name)
+        {
+            return Ok(None);
+        }
         let bytes = self.store().get(name, MAX_MANIFEST_BYTES)?;
         if self.is_write_only() && matches!(Cover::read(&bytes), Ok(Some(_))) {
             return Ok(None);

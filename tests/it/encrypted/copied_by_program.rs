@@ -4,6 +4,7 @@ use std::fs;
 
 use super::program::{Desk, said};
 use super::world::night;
+use crate::fixtures::tree;
 
 #[test]
 fn a_copy_of_what_is_encrypted_is_not_made_in_clear_unasked() {
@@ -83,6 +84,35 @@ fn a_copy_that_cannot_be_signed_sends_nothing_and_makes_nothing() {
     );
     assert!(err.contains("open no archive"), "{err}");
     assert!(!out.contains("read 0 objects"), "{out}");
+
+    // Without any, damage is found and marked.
+    let repo = desk.path("repo");
+    let packs = tree(&repo).into_keys();
+    let pack = packs
+        .filter(|name| name.starts_with("packs/"))
+        .next()
+        .unwrap();
+    let pack = repo.join(pack);
+    let mut bytes = fs::read(&pack).unwrap();
+    bytes[300] ^= 1;
+    fs::remove_file(&pack).unwrap();
+    fs::write(&pack, &bytes).unwrap();
+    for way in [&["check", "--read-data"][..], &["check"]] {
+        let checked = desk.run("reader", way);
+        assert_eq!(checked.status.code(), Some(3), "{}", said(&checked).1);
+        assert!(
+            said(&checked).0.contains("object-damaged"),
+            "{}",
+            said(&checked).0
+        );
+    }
+    fs::remove_file(&pack).unwrap();
+    let checked = desk.run("reader", &["check"]);
+    assert!(
+        said(&checked).0.contains("object-missing"),
+        "{}",
+        said(&checked).0
+    );
 }
 
 #[test]
