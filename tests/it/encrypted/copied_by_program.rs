@@ -87,11 +87,8 @@ fn a_copy_that_cannot_be_signed_sends_nothing_and_makes_nothing() {
 
     // Without any, damage is found and marked.
     let repo = desk.path("repo");
-    let packs = tree(&repo).into_keys();
-    let pack = packs
-        .filter(|name| name.starts_with("packs/"))
-        .next()
-        .unwrap();
+    let mut packs = tree(&repo).into_keys();
+    let pack = packs.find(|name| name.starts_with("packs/")).unwrap();
     let pack = repo.join(pack);
     let mut bytes = fs::read(&pack).unwrap();
     bytes[300] ^= 1;
