@@ -42,7 +42,8 @@ const AGAIN: &str = "run the copy again";
 ///
 /// `Locked` when `from` is encrypted and this machine has no identity for it; `Refused` when both
 /// are one place, or what this machine signs would count for nothing in `to`; `NotFound` when no
-/// archive is meant; when `to` fails or the network to `from`. What is damaged in `from` is no error: the report names it.
+/// archive is meant; when `to` fails or the network to `from`. What is damaged in `from` is no
+/// error: the report names it.
 pub fn copy(
     from: &Repository,
     to: &Repository,
