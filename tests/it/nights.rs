@@ -365,6 +365,12 @@ fn live_through(seed: u64) -> usize {
             // A run that died before its manifest was there; and perhaps life goes on.
             let id = ran.json()["id"].as_str().unwrap().to_owned();
             forget(&dir.path().join("repo/archives"), &id);
+            // Nor does the machine remember one.
+            for (name, _) in tree(&dir.path().join("cache")) {
+                if name.ends_with("manifests.json") {
+                    fs::remove_file(dir.path().join("cache").join(name)).unwrap();
+                }
+            }
             if server.dice.one_in(2) {
                 server.live();
             }
