@@ -36,6 +36,7 @@
 //!   them as text.
 //! * **Prove it**: [`verify`] finds every fault, as typed findings; [`start`] foretells what
 //!   Prometheus would do; [`head`] reads what lies beside the logs.
+//! * **The newest hours**: [`replay`] makes a block of the logs, as a start of Prometheus would.
 //! * **Measure it**: [`capacity`] says where the bytes of blocks go, and which labels, jobs and
 //!   metrics are to blame.
 //! * **Pack it**: [`pack`] stores samples as columns and brings back the same bits; [`dense`] keeps
@@ -105,6 +106,7 @@ pub mod pack;
 pub mod progress;
 pub mod raw;
 pub mod repair;
+pub mod replay;
 #[cfg(feature = "cli")]
 pub mod report;
 pub mod repository;

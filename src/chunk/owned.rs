@@ -83,7 +83,62 @@ impl From<&Sample<'_>> for OwnedSample {
     }
 }
 
+impl<B: Copy> OwnedHistogram<B> {
+    fn is_stale(&self) -> bool {
+        self.lend(CounterReset::Unknown).is_stale()
+    }
+}
+
+impl OwnedHistogram<i64> {
+    /// Counts of the buckets, in their order: each is stored as the change from the one before it.
+    fn buckets(changes: &[i64]) -> impl Iterator<Item = i64> {
+        changes.iter().scan(0_i64, |count, change| {
+            *count = count.wrapping_add(*change);
+            Some(*count)
+        })
+    }
+
+    /// Whether a count of `next`, of the same layout, is less than here.
+    fn is_reset_by(&self, next: &Self) -> bool {
+        let is_less = |before: &[i64], after: &[i64]| {
+            let (before, after) = (Self::buckets(before), Self::buckets(after));
+            before.zip(after).any(|(before, after)| after < before)
+        };
+        next.count < self.count
+            || next.zero_count < self.zero_count
+            || is_less(&self.positive, &next.positive)
+            || is_less(&self.negative, &next.negative)
+    }
+}
+
+impl OwnedHistogram<u64> {
+    /// Whether a count of `next`, of the same layout, is less than here.
+    fn is_reset_by(&self, next: &Self) -> bool {
+        let is_less =
+            |(before, after): (&u64, &u64)| f64::from_bits(*after) < f64::from_bits(*before);
+        is_less((&self.count, &next.count))
+            || is_less((&self.zero_count, &next.zero_count))
+            || self.positive.iter().zip(&next.positive).any(is_less)
+            || self.negative.iter().zip(&next.negative).any(is_less)
+    }
+}
+
 impl OwnedSample {
+    /// Whether a counter of this histogram was reset before `next`, the sample after it, as a count
+    /// that is less than before shows. Nothing is said of floats, of stale markers, and of
+    /// histograms of another layout.
+    pub fn is_reset_by(&self, next: &Self) -> bool {
+        match (self, next) {
+            (OwnedSample::Histogram(a), OwnedSample::Histogram(b)) => {
+                !a.is_stale() && !b.is_stale() && a.layout == b.layout && a.is_reset_by(b)
+            }
+            (OwnedSample::FloatHistogram(a), OwnedSample::FloatHistogram(b)) => {
+                !a.is_stale() && !b.is_stale() && a.layout == b.layout && a.is_reset_by(b)
+            }
+            _ => false,
+        }
+    }
+
     /// The sample, to be read; what the header of its chunk said of counter resets is not known any
     /// more.
     pub fn lend(&self) -> Sample<'_> {

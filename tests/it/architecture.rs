@@ -20,6 +20,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("head", &["raw", "model", "chunk", "wal"]),
     ("start", &["model", "units", "chunk", "wal", "block"]),
     (
+        "replay",
+        &["raw", "model", "index", "chunk", "wal", "block"],
+    ),
+    (
         "inspect",
         &["raw", "model", "index", "chunk", "block", "start"],
     ),

@@ -26,6 +26,7 @@ pub(crate) mod program;
 mod read_only;
 mod recorded;
 mod replaced;
+mod replay;
 mod running_server;
 mod samples_once;
 mod server;

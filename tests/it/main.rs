@@ -64,6 +64,7 @@ mod readme;
 #[cfg(feature = "remote")]
 mod remote;
 mod replacing;
+mod replay;
 mod repository;
 mod restoring;
 mod retain;

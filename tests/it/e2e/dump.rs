@@ -27,13 +27,13 @@ fn dump_prints_the_samples_that_promtool_prints() {
     }
 }
 
-fn dump(blocks: &Path, matcher: &str) -> Vec<Line> {
+pub(super) fn dump(blocks: &Path, matcher: &str) -> Vec<Line> {
     let mut command = narthex(["dump", "--format", "text", "--match", matcher]);
     let output = run(command.arg(blocks), &[0]);
     samples(std::str::from_utf8(&output.stdout).unwrap())
 }
 
-fn assert_same_samples(ours: &[Line], promtools: &[Line]) {
+pub(super) fn assert_same_samples(ours: &[Line], promtools: &[Line]) {
     assert!(!promtools.is_empty());
     let different = ours
         .iter()
@@ -44,16 +44,16 @@ fn assert_same_samples(ours: &[Line], promtools: &[Line]) {
 }
 
 /// One printed sample: labels, time, value.
-type Line = (String, i64, Value);
+pub(super) type Line = (String, i64, Value);
 
 #[derive(Clone, Debug, PartialEq)]
-enum Value {
+pub(super) enum Value {
     /// The bits of a float: two programs may spell the same one differently.
     Float(u64),
     Histogram(String),
 }
 
-fn samples(text: &str) -> Vec<Line> {
+pub(super) fn samples(text: &str) -> Vec<Line> {
     let mut lines: Vec<Line> = text.lines().map(sample).collect();
     lines.sort_by(|one, other| (&one.0, one.1).cmp(&(&other.0, other.1)));
     lines

@@ -1,0 +1,118 @@
+//! The head as data: what a start of Prometheus makes of the logs of a data directory, as a block.
+//!
+//! The newest hours of a server are in no block. They are in its logs, in the order in which they
+//! came, and a start of the server replays them. [`Head`] does the same, and [`Head::write_block`]
+//! writes what comes out as one block, which every room reads like any other: each series once, its
+//! samples in the order of time, what was deleted left out.
+//!
+//! * Of the WAL, the newest checkpoint and what follows it is replayed. Samples before the end of
+//!   the newest block are in that, and passed over; so are samples that are not later than the last
+//!   of their series, and those of series that nothing defines.
+//! * Samples that came late are in the WBL. They are merged as a query merges them; of late samples
+//!   of one time the first counts.
+//! * Damage ends a log, as it does in a start: what is before it counts.
+//!
+//! Source: Prometheus `tsdb/head_wal.go`.
+//!
+//! Memory: the labels of all series, and one open chunk for each series. Chunks that are full go
+//! into a temporary file.
+//!
+//! ```
+//! use narthex::block::Block;
+//! use narthex::model::Ulid;
+//! use narthex::raw::ReadMode;
+//! use narthex::replay::Head;
+//!
+//! let head = Head::read("fixtures/night-1".as_ref(), ReadMode::Map)?;
+//! let target = tempfile::tempdir().map_err(|e| narthex::Error::io("make", "/tmp".as_ref(), e))?;
+//! let dir = head.write_block(target.path(), Ulid::generate())?.expect("a log with samples");
+//! let block = Block::open(&dir, ReadMode::Map)?;
+//! assert!(block.meta().stats.num_samples > 0);
+//! # Ok::<(), narthex::Error>(())
+//! ```
+
+mod chunks;
+mod late;
+mod logs;
+mod series;
+mod spool;
+mod write;
+
+use std::path::{Path, PathBuf};
+
+use crate::block::DataDir;
+use crate::error::Result;
+use crate::model::{Millis, Ulid};
+use crate::raw::ReadMode;
+use logs::Replay;
+
+/// How often a log is read anew that a running server has shortened meanwhile.
+const MAX_TRIES: u32 = 5;
+
+/// What the logs of a data directory hold that no block does.
+#[derive(Debug)]
+pub struct Head {
+    replay: Replay,
+    facts: HeadFacts,
+}
+
+/// What was found in the logs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeadFacts {
+    /// Series with samples.
+    pub series: u64,
+    /// Samples that a start keeps, those that came late included.
+    pub samples: u64,
+    /// Times of the first and the last of them.
+    pub times: Option<(Millis, Millis)>,
+    /// Samples, exemplars and metadata whose series nothing defines: a start passes them over.
+    pub unknown: u64,
+    /// What ends a log before its end, in words: what follows it is lost to a start.
+    pub broken: Vec<String>,
+    /// The time before which samples of the WAL are in blocks, in milliseconds; [`Millis::MIN`]
+    /// where there is no block.
+    pub since: Millis,
+}
+
+impl Head {
+    /// Replays the logs of the data directory `dir`. A server may run on it.
+    ///
+    /// # Errors
+    ///
+    /// When the directory or a log cannot be listed, a segment cannot be read, or the temporary
+    /// file cannot be written. Damage is none: [`HeadFacts::broken`] says it.
+    pub fn read(dir: &Path, mode: ReadMode) -> Result<Self> {
+        let mut tries = 1;
+        loop {
+            let end = DataDir::scan(dir)?.in_order_end();
+            let read = Replay::read(dir, end.unwrap_or(Millis::MIN), mode);
+            // A server that runs has made a block of what was there, or a checkpoint.
+            let again = match &read {
+                Err(error) => error.kind() == crate::error::ErrorKind::NotFound,
+                Ok(_) => DataDir::scan(dir)?.in_order_end() != end,
+            };
+            if again && tries < MAX_TRIES {
+                tries += 1;
+                continue;
+            }
+            let replay = read?;
+            let facts = replay.facts();
+            return Ok(Head { replay, facts });
+        }
+    }
+
+    /// What was found.
+    pub fn facts(&self) -> &HeadFacts {
+        &self.facts
+    }
+
+    /// Writes the block `ulid` into the directory `parent`, and returns its directory; `None` where
+    /// the logs hold no sample that counts.
+    ///
+    /// # Errors
+    ///
+    /// When the temporary file cannot be read, or the block cannot be written.
+    pub fn write_block(self, parent: &Path, ulid: Ulid) -> Result<Option<PathBuf>> {
+        write::write_block(self.replay, &self.facts, parent, ulid)
+    }
+}
