@@ -1,8 +1,8 @@
 //! Writes the newest hours of a data directory, which are in its logs only, as a block.
 //!
-//! ```text
-//! cargo run --example head_block -- fixtures/night-1 target-directory
-//! ```
+//!     cargo run --example head_block -- fixtures/night-1 target-directory
+
+#![allow(clippy::print_stdout, reason = "an example shows what it finds")]
 
 use std::path::PathBuf;
 
@@ -18,7 +18,11 @@ fn main() -> narthex::Result<()> {
         ));
     };
     let head = Head::read(&dir, ReadMode::Map)?;
-    println!("{:?}", head.facts());
+    println!(
+        "{} samples of {} series",
+        head.facts().samples,
+        head.facts().series
+    );
     match head.write_block(&target, Ulid::generate())? {
         Some(block) => println!("{}", block.display()),
         None => println!("no samples"),

@@ -179,7 +179,7 @@ impl Replay {
                 for entry in entries {
                     let entry = entry?;
                     if is_sound(&entry) {
-                        self.sample(entry.series, &Sample::Histogram(plain(entry.sample())))?;
+                        self.sample(entry.series, &Sample::Histogram(plain(&entry.sample())))?;
                     }
                 }
             }
@@ -187,7 +187,7 @@ impl Replay {
                 for entry in entries {
                     let entry = entry?;
                     if is_sound(&entry) {
-                        let sample = Sample::FloatHistogram(plain(entry.sample()));
+                        let sample = Sample::FloatHistogram(plain(&entry.sample()));
                         self.sample(entry.series, &sample)?;
                     }
                 }
@@ -281,7 +281,7 @@ fn is_sound<B>(entry: &HistogramEntry<B>) -> bool {
 
 /// The sample as a chunk of the head has it: whether a counter was reset before it whoever reads it
 /// sees for himself.
-fn plain<B>(sample: HistogramSample<'_, B>) -> HistogramSample<'_, B> {
+fn plain<'s, B>(sample: &HistogramSample<'s, B>) -> HistogramSample<'s, B> {
     let counter_reset = match sample.counter_reset {
         CounterReset::Gauge => CounterReset::Gauge,
         CounterReset::Unknown | CounterReset::Reset | CounterReset::NotReset => {
@@ -290,7 +290,7 @@ fn plain<B>(sample: HistogramSample<'_, B>) -> HistogramSample<'_, B> {
     };
     HistogramSample {
         counter_reset,
-        ..sample
+        ..*sample
     }
 }
 

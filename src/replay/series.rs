@@ -50,14 +50,13 @@ impl SeriesTable {
             return None;
         }
         let ids: LabelIds = ids.into();
-        let id = match self.by_labels.get(&ids) {
-            Some(id) => *id,
-            None => {
-                let id = SeriesId(u32::try_from(self.labels.len()).ok()?);
-                self.labels.push(Arc::clone(&ids));
-                self.by_labels.insert(ids, id);
-                id
-            }
+        let id = if let Some(id) = self.by_labels.get(&ids) {
+            *id
+        } else {
+            let id = SeriesId(u32::try_from(self.labels.len()).ok()?);
+            self.labels.push(Arc::clone(&ids));
+            self.by_labels.insert(ids, id);
+            id
         };
         self.by_number.insert(number.0, id);
         Some(id)

@@ -29,6 +29,18 @@ fn blocks_are_listed_and_verified() {
 }
 
 #[test]
+fn the_head_becomes_a_block() {
+    let target = tempfile::tempdir().unwrap();
+    let out = run(
+        "head_block",
+        &["fixtures/night-1", target.path().to_str().unwrap()],
+    );
+    assert!(out.starts_with("21128 samples of 278 series\n"), "{out}");
+    let block = out.lines().nth(1).unwrap();
+    assert!(Path::new(block).join("index").is_file(), "{out}");
+}
+
+#[test]
 fn samples_are_those_that_a_dump_writes() {
     let out = run("samples_of_a_series", &["fixtures/night-1", "up"]);
     let samples = out.lines().filter(|line| line.starts_with("  ")).count();
