@@ -35,7 +35,10 @@ mod xor_column;
 
 pub use aggregate::{Aggregate, Part, aggregates};
 pub use encoding::{ChunkKind, Encoder, Encoding, Encodings};
-pub use owned::{OwnedHistogram, OwnedSample, decode_owned, make_chunks};
+pub use owned::{
+    OwnedHistogram, OwnedSample, decode_owned, make_chunks, make_chunks_between_resets,
+    oldest_encoding,
+};
 pub use segment::{ChunkRecord, MAGIC as SEGMENT_MAGIC, SEGMENT_HEADER, Segment};
 pub use segment_writer::{
     SEGMENT_LIMIT, SegmentLayout, SegmentWriter, put_record, record_len, segment_header,

@@ -182,17 +182,17 @@ impl OwnedSample {
     pub fn push(&self, encoder: &mut ChunkEncoder, counter_reset: CounterReset) -> Result<()> {
         encoder.push(&self.lend_after(counter_reset))
     }
+}
 
-    /// The encoding of Prometheus that holds it, the oldest of them.
-    fn encoding(&self) -> Encoding {
-        match self {
-            OwnedSample::Float(sample) if sample.start == 0 => Encoding::Xor,
-            OwnedSample::Float(_) => Encoding::Xor2,
-            OwnedSample::Histogram(sample) if sample.start == 0 => Encoding::Histogram,
-            OwnedSample::Histogram(_) => Encoding::HistogramSt,
-            OwnedSample::FloatHistogram(sample) if sample.start == 0 => Encoding::FloatHistogram,
-            OwnedSample::FloatHistogram(_) => Encoding::FloatHistogramSt,
-        }
+/// The encoding of Prometheus that holds `sample`, the oldest of them.
+pub fn oldest_encoding(sample: &Sample<'_>) -> Encoding {
+    match sample {
+        Sample::Float(sample) if sample.start == 0 => Encoding::Xor,
+        Sample::Float(_) => Encoding::Xor2,
+        Sample::Histogram(sample) if sample.start == 0 => Encoding::Histogram,
+        Sample::Histogram(_) => Encoding::HistogramSt,
+        Sample::FloatHistogram(sample) if sample.start == 0 => Encoding::FloatHistogram,
+        Sample::FloatHistogram(_) => Encoding::FloatHistogramSt,
     }
 }
 
@@ -237,8 +237,9 @@ pub fn make_chunks(
     let mut chunks = Vec::new();
     let mut open: Option<ChunkEncoder> = None;
     for sample in samples {
+        let encoding = oldest_encoding(&sample.lend());
         let fits = |encoder: &ChunkEncoder| {
-            encoder.encoding() == sample.encoding() && encoder.samples() < SAMPLES_PER_CHUNK
+            encoder.encoding() == encoding && encoder.samples() < SAMPLES_PER_CHUNK
         };
         if let Some(encoder) = open.as_mut().filter(|encoder| fits(encoder))
             && sample.push(encoder, counter_reset).is_ok()
@@ -246,10 +247,72 @@ pub fn make_chunks(
             continue;
         }
         chunks.extend(open.take().map(ChunkEncoder::finish));
-        let mut encoder = ChunkEncoder::new(sample.encoding())?;
+        let mut encoder = ChunkEncoder::new(encoding)?;
         sample.push(&mut encoder, counter_reset)?;
         open = Some(encoder);
     }
     chunks.extend(open.map(ChunkEncoder::finish));
     Ok(chunks)
+}
+
+/// The same, with a new chunk wherever a counter was reset: a query takes for granted that none is
+/// within a chunk.
+///
+/// # Errors
+///
+/// As [`make_chunks`].
+pub fn make_chunks_between_resets(
+    samples: &[OwnedSample],
+    counter_reset: CounterReset,
+) -> Result<Vec<EncodedChunk>> {
+    let is_gauge = counter_reset == CounterReset::Gauge;
+    let mut chunks = Vec::new();
+    for run in samples.chunk_by(|sample, next| is_gauge || !sample.is_reset_by(next)) {
+        chunks.extend(make_chunks(run, counter_reset)?);
+    }
+    Ok(chunks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Span;
+
+    /// A histogram with so many observations in its only bucket.
+    fn observed(time: Millis, count: u64) -> OwnedSample {
+        let layout = HistogramLayout {
+            positive: vec![Span {
+                offset: 0,
+                length: 1,
+            }],
+            ..HistogramLayout::default()
+        };
+        let sample = HistogramSample {
+            time,
+            start: 0,
+            counter_reset: CounterReset::Unknown,
+            layout: &layout,
+            sum: 0,
+            count,
+            zero_count: 0,
+            positive: &[count as i64],
+            negative: &[],
+        };
+        OwnedSample::from(&Sample::Histogram(sample))
+    }
+
+    #[test]
+    fn a_chunk_of_a_counter_ends_where_it_was_reset_and_one_of_a_gauge_goes_on() {
+        let counts = [3, 5, 5, 2, 4, 1];
+        let samples: Vec<_> = (1..)
+            .zip(counts)
+            .map(|(time, n)| observed(time, n))
+            .collect();
+        let begins = |header| -> Vec<Millis> {
+            let made = make_chunks_between_resets(&samples, header).unwrap();
+            made.iter().map(|chunk| chunk.min_time).collect()
+        };
+        assert_eq!(begins(CounterReset::Unknown), [1, 4, 6]);
+        assert_eq!(begins(CounterReset::Gauge), [1]);
+    }
 }

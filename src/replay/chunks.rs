@@ -1,11 +1,9 @@
 //! Samples that come in the order of time, series by series all mixed, made into chunks.
 
-#![deny(clippy::wildcard_enum_match_arm)]
-
 use super::series::SeriesId;
 use super::spool::{Place, Spool};
 use crate::chunk::encode::{ChunkEncoder, EncodedChunk, SAMPLES_PER_CHUNK};
-use crate::chunk::{Encoding, OwnedSample};
+use crate::chunk::{OwnedSample, oldest_encoding};
 use crate::error::Result;
 use crate::model::{CounterReset, Millis, Sample};
 
@@ -56,7 +54,7 @@ impl InOrder {
         if row.has_samples && time <= row.time {
             return Ok(false);
         }
-        let encoding = encoding_of(sample);
+        let encoding = oldest_encoding(sample);
         let counter = counter_of(sample);
         let is_reset = match (&row.counter, &counter) {
             (Some(before), Some(next)) => before.is_reset_by(next),
@@ -114,16 +112,4 @@ fn counter_of(sample: &Sample<'_>) -> Option<Box<OwnedSample>> {
     };
     let is_counter = header != CounterReset::Gauge && !is_stale;
     is_counter.then(|| Box::new(OwnedSample::from(sample)))
-}
-
-/// The encoding of Prometheus that holds a sample, the oldest of them.
-fn encoding_of(sample: &Sample<'_>) -> Encoding {
-    match sample {
-        Sample::Float(sample) if sample.start == 0 => Encoding::Xor,
-        Sample::Float(_) => Encoding::Xor2,
-        Sample::Histogram(sample) if sample.start == 0 => Encoding::Histogram,
-        Sample::Histogram(_) => Encoding::HistogramSt,
-        Sample::FloatHistogram(sample) if sample.start == 0 => Encoding::FloatHistogram,
-        Sample::FloatHistogram(_) => Encoding::FloatHistogramSt,
-    }
 }

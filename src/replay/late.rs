@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::series::SeriesId;
 use super::spool::{Place, Spool};
 use crate::chunk::encode::EncodedChunk;
-use crate::chunk::{OwnedSample, make_chunks};
+use crate::chunk::{OwnedSample, make_chunks_between_resets};
 use crate::error::Result;
 use crate::model::CounterReset;
 
@@ -80,7 +80,7 @@ fn seal(row: &mut Row) -> Result<Vec<EncodedChunk>> {
     } else {
         CounterReset::Unknown
     };
-    let chunks = make_chunks(&row.held, header)?;
+    let chunks = make_chunks_between_resets(&row.held, header)?;
     row.held.clear();
     Ok(chunks)
 }

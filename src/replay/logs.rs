@@ -132,7 +132,13 @@ impl Replay {
         let len = usize::try_from(len).unwrap_or(usize::MAX).min(bytes.len());
         let mut records = Records::new(bytes.get(..len).unwrap_or_default());
         loop {
-            let stop = match records.next_record() {
+            let next = records.next_record();
+            // What the disk cannot read comes as zeros, which look like the end of a page.
+            if let Some(unreadable) = bytes.unreadable() {
+                self.end_log(&path, &unreadable.extent());
+                return Ok(false);
+            }
+            let stop = match next {
                 Ok(None) => return Ok(true),
                 // A server that runs, or was killed, is in the middle of it.
                 Err(Broken::Torn(_)) if is_last => return Ok(true),

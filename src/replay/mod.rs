@@ -14,8 +14,8 @@
 //!
 //! Source: Prometheus `tsdb/head_wal.go`.
 //!
-//! Memory: the labels of all series, and one open chunk for each series. Chunks that are full go
-//! into a temporary file.
+//! Memory: the labels of all series, and one open chunk for each series; while the block is
+//! written, the chunks of one series. Chunks that are full go into a temporary file.
 //!
 //! ```
 //! use narthex::block::Block;
@@ -61,7 +61,8 @@ pub struct Head {
 pub struct HeadFacts {
     /// Series with samples.
     pub series: u64,
-    /// Samples that a start keeps, those that came late included.
+    /// Samples that a start keeps, those included that came late, also if their time has another
+    /// one, and those that were deleted.
     pub samples: u64,
     /// Times of the first and the last of them.
     pub times: Option<(Millis, Millis)>,

@@ -9,7 +9,7 @@ use super::logs::{Interval, Replay};
 use super::series::SeriesId;
 use crate::block::{BlockOptions, BlockStats, BlockWriter, Compaction, META_VERSION, Meta};
 use crate::chunk::encode::EncodedChunk;
-use crate::chunk::{OwnedSample, decode_owned, make_chunks};
+use crate::chunk::{OwnedSample, decode_owned, make_chunks_between_resets};
 use crate::error::{Error, Result};
 use crate::index::SymbolRef;
 use crate::model::{CounterReset, Ulid};
@@ -181,7 +181,7 @@ fn settle(
             .iter()
             .any(|(first, last)| (*first..=*last).contains(&time))
     });
-    settled.extend(make_chunks(&samples, header)?);
+    settled.extend(make_chunks_between_resets(&samples, header)?);
     Ok(())
 }
 

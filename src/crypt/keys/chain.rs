@@ -76,8 +76,11 @@ impl KeyChain {
     /// before; `Unsupported`, when one is of a newer version; when the store fails.
     pub fn read(store: &dyn ReadStore, pin: &KeyPin<'_>) -> Result<Self> {
         match Self::read_once(store, pin, true) {
-            // What is kept may be of another state of the repository.
-            Err(_) if pin.kept.is_some() => Self::read_once(store, pin, false),
+            // What is kept may be of another state of the repository. A store that fails fails
+            // again.
+            Err(error) if pin.kept.is_some() && error.kind() != ErrorKind::Io => {
+                Self::read_once(store, pin, false)
+            }
             read => read,
         }
     }
