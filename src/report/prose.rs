@@ -88,7 +88,7 @@ things that could not be read, their `place` with `a: ` or `b: ` in front; `side
 pub(super) const FORGET: &str = "\
 One object with the keys `archives`, a list with one object per archive that was considered; `damaged`, a list of objects with `object`
 and `error`, for manifests that cannot be read and stay; `ahead`, the ids of archives that lie in the future and stay; `removed_damaged`, a list of names of such manifests that were removed because their ids
-were given; `damaged_blocks`, a list of the ULIDs of blocks that the archives which stay have only damaged, because of which others stay as well; `dry_run`; `policy`, an object with `place` and `words`, where the configuration says it; and, with `--prune`, `prune`, an object as of `narthex prune --json`.";
+were given; `damaged_blocks`, a list of the ULIDs of blocks that the archives which stay have only damaged, because of which others stay as well; `held`, a list of the ids of archives that were named and stay all the same; `dry_run`; `policy`, an object with `place` and `words`, where the configuration says it; and, with `--prune`, `prune`, an object as of `narthex prune --json`.";
 
 pub(super) const PRUNE: &str = "\
 One object; beside the tables below it has `dry_run`.";

@@ -651,6 +651,7 @@ fn of_forget() -> Vec<Json> {
         .with("removed_damaged", strings())
         .with("ahead", strings())
         .with("damaged_blocks", strings())
+        .with("held", strings())
         .with("dry_run", flag())
         .perhaps("policy", policy())
         .perhaps("prune", pruned());

@@ -39,6 +39,8 @@ pub struct Forgotten {
     /// Blocks that the archives which stay have only damaged. Archives with sound samples of
     /// theirs stay as well, as far as there are any.
     pub damaged_blocks: Vec<Ulid>,
+    /// Archives whose ids were given and that stay all the same, with why.
+    pub held: Vec<(ArchiveId, String)>,
 }
 
 impl Forgotten {
@@ -64,6 +66,7 @@ impl Forgotten {
         self.removed_damaged.extend(removed);
         self.ahead.extend(other.ahead);
         self.damaged_blocks.extend(other.damaged_blocks);
+        self.held.extend(other.held);
     }
 
     /// How many archives are removed.
@@ -148,6 +151,14 @@ pub fn forget(
         forgotten.damaged_blocks = hold(&mut forgotten.decisions, repository)?;
         forgotten.decisions.truncate(considered);
     }
+    if matches!(selection, ForgetSelection::Ids(_)) {
+        let is_named = |made: &&Decision| made.reasons.iter().all(|why| why != NOT_NAMED);
+        let named = forgotten.decisions.iter().filter(is_named);
+        let held = named.filter(|made| made.is_kept());
+        forgotten.held = held
+            .map(|made| (made.archive.id.clone(), made.reasons.join(", ")))
+            .collect();
+    }
     let kept = forgotten.decisions.iter().filter(|made| made.is_kept());
     forgotten.ahead = kept
         .filter_map(|made| Ahead::of(&made.archive, now))
@@ -166,6 +177,9 @@ pub fn forget(
 /// Why an archive is kept that no word of a policy wants.
 const AHEAD: &str = "from the future";
 const LAST_WITH_BLOCKS: &str = "last with blocks";
+
+/// Why an archive is kept whose id is not among those that were given.
+const NOT_NAMED: &str = "not named";
 
 /// When manifests came to be there by the store's clock, where archives are signed; else none, as
 /// whoever writes is believed.
@@ -308,7 +322,7 @@ fn by_ids(archives: Vec<Archive>, ids: &[String], forgotten: &mut Forgotten) -> 
             reasons: if going.contains(&archive.id) {
                 Vec::new()
             } else {
-                vec!["not named".to_owned()]
+                vec![NOT_NAMED.to_owned()]
             },
             archive,
         })

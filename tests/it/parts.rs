@@ -262,6 +262,18 @@ fn a_part_that_was_renamed_gets_its_name_back_and_is_not_made_anew() {
         assert!(!repaired.out.contains("forget"), "{}", repaired.out);
     }
     assert_eq!(names(&renamed.join("archives")).len(), 2);
+    // Where the name is taken, a directory that is moved goes into the one that has it.
+    fs::create_dir(&part).unwrap();
+    fs::rename(&renamed, part.join("moved")).unwrap();
+    let checked = desk.run(&["check", "--repo", "fleet"], 3);
+    assert!(
+        checked.out.contains("manifest-misplaced, 2 times"),
+        "{}",
+        checked.out
+    );
+    assert!(checked.out.contains("one level up"), "{}", checked.out);
+    fs::rename(part.join("moved"), &renamed).unwrap();
+    fs::remove_dir(&part).unwrap();
     fs::rename(&renamed, &part).unwrap();
     desk.run(&["check", "--repo", "fleet", "--read-data"], 0);
 }

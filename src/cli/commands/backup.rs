@@ -361,7 +361,7 @@ fn remark_on_memory(repository: &Repository, context: &Context<'_>) -> Result<()
         && !repository.manifest_names()?.is_empty()
     {
         context.progress.remark(
-            &"this machine cannot read the archives that are there, and remembers none of its own: if it has made some before, all blocks are \
+            &"this machine cannot read the archives that are there, and its state directory remembers none of them: if it has made some before, all blocks are \
               stored again (narthex key memory, on a machine that can read, makes anew what is remembered)",
         );
     }

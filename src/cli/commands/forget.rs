@@ -167,6 +167,12 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
              backup has stored it anew or no archive needs it; --unsafe-allow-remove-all lets them go"
         ));
     }
+    for (id, why) in &forgotten.held {
+        context.progress.remark(&format_args!(
+            "archive {} was named and stays: {why}; --unsafe-allow-remove-all lets it go",
+            id.short()
+        ));
+    }
     let mut json = to_json(&forgotten, args.dry_run);
     if let (Some(configured), Json::Object(members)) = (&args.configured, &mut json) {
         let (policy, place) = &**configured;
@@ -209,6 +215,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             || !forgotten.damaged.is_empty()
             || !forgotten.ahead.is_empty()
             || has_expired
+            || !forgotten.held.is_empty()
             || !forgotten.damaged_blocks.is_empty(),
     ))
 }
@@ -322,6 +329,7 @@ fn to_json(forgotten: &Forgotten, dry_run: bool) -> Json {
         "removed_damaged": forgotten.removed_damaged,
         "ahead": forgotten.ahead.iter().map(|ahead| json!(ahead.id)).collect::<Vec<_>>(),
         "damaged_blocks": forgotten.damaged_blocks,
+        "held": forgotten.held.iter().map(|(id, _)| json!(id)).collect::<Vec<_>>(),
         "dry_run": dry_run,
     })
 }

@@ -17,6 +17,16 @@ use crate::repository::{
 };
 use crate::store::{ObjectName, Origin};
 
+/// The directory in which `name` would be a manifest, and that manifest: a part that was moved into
+/// another one.
+fn nested_manifest(name: &ObjectName) -> Option<(&str, ManifestName)> {
+    let text = name.as_str();
+    let (dir, file) = text.rsplit_once(ARCHIVES)?;
+    let dir = dir.strip_suffix('/')?;
+    let inner = ObjectName::new(format!("{ARCHIVES}{file}")).ok()?;
+    Some((dir, ManifestName::parse(&inner)?))
+}
+
 impl Checker<'_> {
     pub(super) fn unreferenced(&mut self, listed: &BTreeMap<ObjectName, u64>) {
         let lost_manifest = self.report.findings.iter().any(|finding| {
@@ -59,6 +69,14 @@ impl Checker<'_> {
                 });
                 let detail = format!("{detail}{marked}");
                 CheckFinding::new(Kind::ObjectUnreferenced, name.as_str(), detail)
+            } else if let Some((dir, manifest)) = self.part.and_then(|_| nested_manifest(name)) {
+                let detail = format!(
+                    "is the manifest of an archive, in a directory in which nobody looks: the directory {dir} was moved in here, and what is in it belongs one level up"
+                );
+                let mut finding =
+                    CheckFinding::new(Kind::ManifestMisplaced, name.as_str(), detail);
+                finding.archives.push(manifest.id);
+                finding
             } else {
                 CheckFinding::new(Kind::Foreign, name.as_str(), "is not narthex'")
             });

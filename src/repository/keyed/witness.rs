@@ -299,10 +299,15 @@ impl KeyedStore {
             let gone = self.missing_of(before, false)?.gone;
             let mut gone = gone.iter().filter(|name| !forgotten.contains(name));
             if let Some(name) = gone.next() {
+                let others = match gone.count() {
+                    0 => "and is gone: nobody has said that it was".to_owned(),
+                    others => format!(
+                        "and so were {others} others that are gone: nobody has said that they were"
+                    ),
+                };
                 return Err(Error::refused(format!(
-                    "{name} was there when witness {} was made, and so were {} others that are gone: nobody has said that they were forgotten",
+                    "{name} was there when witness {} was made, {others} forgotten",
                     before.number,
-                    gone.count()
                 ))
                 .advise("find out who has removed them, and bring them back from a copy; if they were forgotten, narthex witness --accept-missing says so"));
             }

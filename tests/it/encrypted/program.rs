@@ -271,7 +271,7 @@ fn a_host_that_remembers_nothing_says_that_it_stores_all_again() {
         "a",
     ];
     let (_, err) = desk.done("host", &backup);
-    assert!(err.contains("remembers none of its own"), "{err}");
+    assert!(err.contains("its state directory remembers none"), "{err}");
 }
 
 /// The commands that read, and write nothing.
