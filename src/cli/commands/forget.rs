@@ -126,8 +126,15 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         elsewhere.pass_over(args.forget(part, selection, true), part)?;
     }
     let is_unread = elsewhere.end(context)?;
-    for (part, selection) in meant.iter().filter(|_| args.prune && !args.dry_run) {
-        args.refuse_unwitnessed(part, selection)?;
+    for (part, selection) in meant.iter().filter(|_| args.prune) {
+        match args.refuse_unwitnessed(part, selection) {
+            Err(error) if args.dry_run && error.kind() == ErrorKind::Refused => {
+                let refused = format_args!("without --dry-run this is refused: {}", error.chain());
+                context.progress.remark(&refused);
+                hidden = true;
+            }
+            refused => refused.map_err(|error| error.context("nothing was removed"))?,
+        }
     }
     let mut elsewhere = Elsewhere::default();
     let mut prunable = Vec::new();
@@ -244,19 +251,14 @@ impl Args {
     /// that comes after would then delete nothing.
     #[cfg(feature = "encryption")]
     fn refuse_unwitnessed(&self, part: &Repository, selection: &ForgetSelection) -> Result<()> {
-        let Some(keys) = part.keys().filter(|keys| keys.signing().is_none()) else {
+        let Some(keys) = part.keys() else {
             return Ok(());
         };
-        if keys.witness()?.is_none() {
-            return Ok(());
-        }
         match self.forget(part, selection, true) {
             // Whatever is wrong is said by whoever forgets.
-            Ok(forgotten) if forgotten.removed() > 0 => Err(Error::refused(format!(
-                "archives in {} are witnessed, and without --signing-key no new witness can be written: what is removed would be missed, and prune would delete nothing",
-                part.store().describe()
-            ))
-            .advise("give --signing-key with the key of whoever writes witnesses; nothing was removed")),
+            Ok(forgotten) if forgotten.removed() > 0 => {
+                keys.refuse_unwitnessed(&forgotten.removed_names()?)
+            }
             _ => Ok(()),
         }
     }

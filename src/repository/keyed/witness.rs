@@ -277,6 +277,31 @@ impl KeyedStore {
         .advise("give one of them with --signing-key, or leave the witness to a machine that has one"))
     }
 
+    /// Refuses where no new witness could be written once `removed` are gone: they would be missed,
+    /// and a prune would delete nothing.
+    ///
+    /// # Errors
+    ///
+    /// `Refused`; when the store fails.
+    pub fn refuse_unwitnessed(&self, removed: &BTreeSet<ObjectName>) -> Result<()> {
+        let before = self.witness()?;
+        if let Some(lost) = self.lost(before.as_ref()) {
+            return Err(lost.refusal());
+        }
+        let seen = before.iter().flat_map(|(witness, _)| &witness.manifests);
+        if !seen.into_iter().any(|link| removed.contains(&link.name)) {
+            return Ok(());
+        }
+        match self.signing() {
+            Some(key) => self.refuse_witness_by(&key.public()),
+            None => Err(Error::refused(format!(
+                "archives in {} are witnessed, and without --signing-key no new witness can be written: what is removed would be missed, and prune would delete nothing",
+                self.inner.describe()
+            ))
+            .advise("give --signing-key with the key of whoever writes witnesses")),
+        }
+    }
+
     /// Writes down which manifests are there, signed by `key`; `forgotten` are those that are gone
     /// since the witness before because somebody wanted it.
     ///

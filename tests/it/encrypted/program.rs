@@ -473,6 +473,17 @@ fn nothing_is_removed_that_the_prune_after_it_would_refuse_to_delete() {
         "{}",
         said(&refused).1
     );
+    // A host's key may not say what is there; and a dry run says what the other would.
+    let with_hosts = [&forget[..], &["--signing-key", "host.key"]].concat();
+    let refused = desk.run("reader", &with_hosts);
+    assert_eq!(refused.status.code(), Some(1));
+    let (_, err) = said(&refused);
+    assert!(err.contains("nothing was removed"), "{err}");
+    assert!(err.contains("may not say what is there"), "{err}");
+    let dry = desk.run("reader", &[&forget[..], &["--dry-run"]].concat());
+    let (_, err) = said(&dry);
+    assert_eq!(dry.status.code(), Some(3), "{err}");
+    assert!(err.contains("without --dry-run this is refused"), "{err}");
     let archives = fs::read_dir(desk.path("repo/archives")).unwrap().count();
     assert_eq!(archives, 2);
     desk.done(

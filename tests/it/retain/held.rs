@@ -89,7 +89,7 @@ fn archives_with_the_only_sound_copies_of_what_is_damaged_stay_and_are_named() {
     let named = narthex(home, &["forget", &id, "--repo", "r"]);
     assert_eq!(named.code, 3, "{}", named.err);
     assert!(named.out.contains("0 archives"), "{}", named.out);
-    let said = format!("archive {} was named and stays: ", &id[..16]);
+    let said = format!("archive {} was named and stays: ", &id[..8]);
     assert!(named.err.contains(&said), "{}", named.err);
     let named = narthex(home, &["forget", &id, "--repo", "r", "--dry-run", "--json"]);
     assert_eq!(named.json()["held"][0].as_str(), Some(&*id));
