@@ -473,9 +473,10 @@ fn nothing_is_removed_that_the_prune_after_it_would_refuse_to_delete() {
         "{}",
         said(&refused).1
     );
-    // A host's key may not say what is there; and a dry run says what the other would.
-    let with_hosts = [&forget[..], &["--signing-key", "host.key"]].concat();
-    let refused = desk.run("reader", &with_hosts);
+    // A key that nobody knows may not say what is there; and a dry run says what the other would.
+    desk.done("reader", &["key", "generate", "--signing", "stray.key"]);
+    let with_stray = [&forget[..], &["--signing-key", "stray.key"]].concat();
+    let refused = desk.run("reader", &with_stray);
     assert_eq!(refused.status.code(), Some(1));
     let (_, err) = said(&refused);
     assert!(err.contains("nothing was removed"), "{err}");
