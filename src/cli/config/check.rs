@@ -35,7 +35,15 @@ pub(crate) fn check(loaded: &Loaded, online: bool) -> Vec<ConfigFinding> {
     let is_usable = loaded.faults.is_empty();
     if online && is_usable {
         for repository in &loaded.config.repositories {
-            findings.ask(repository);
+            let sources = loaded.config.sources.iter().filter(|source| {
+                source
+                    .repository
+                    .as_ref()
+                    .map_or(loaded.config.repositories.len() == 1, |named| {
+                        named.value == repository.name
+                    })
+            });
+            findings.ask(repository, &sources.collect::<Vec<_>>());
         }
     }
     findings.0
@@ -152,8 +160,9 @@ impl Findings {
         }
     }
 
-    /// Asks whether the repository is there, and opens with the keys that are named.
-    fn ask(&mut self, repository: &Repository) {
+    /// Asks whether the repository is there, and opens with the keys that are named, which do there
+    /// what they are named for: `sources` are backed up to it.
+    fn ask(&mut self, repository: &Repository, sources: &[&Source]) {
         let repo = RepoArgs::at(&repository.location);
         let opened = repo.open_silently();
         // What is not there may be a file with a secret.
@@ -166,11 +175,54 @@ impl Findings {
             format!("repository.{}", repository.name),
         );
         match opened {
-            Ok(_) => {}
+            Ok(parts) => self.of_keys(repository, sources, parts.root()),
             Err(error) if error.kind() == ErrorKind::NotFound && is_vacant() => {
                 self.add("no-repository", false, &place, &key, &error.chain());
             }
             Err(error) => self.add("unreachable", true, &place, &key, &error.chain()),
         }
+    }
+
+    /// Whether the keys that are named open what is written there, and may sign.
+    #[cfg(feature = "encryption")]
+    fn of_keys(
+        &mut self,
+        repository: &Repository,
+        sources: &[&Source],
+        opened: &crate::repository::Repository,
+    ) {
+        let prefix = format!("repository.{}", repository.name);
+        let place = repository.place.to_string();
+        let Some(keys) = opened.keys() else {
+            if !repository.keys.is_empty() {
+                let detail = "keys are named, and the repository is not encrypted: whatever is written there is in clear, and unsigned";
+                self.add("in-clear", true, &place, &prefix, detail);
+            }
+            return;
+        };
+        if let Some(identity) = &repository.keys.identity
+            && keys.opens_what_is_written() == Some(false)
+        {
+            let (place, key) = (identity.place.to_string(), format!("{prefix}.identity"));
+            let detail = "the identity is that of no recipient of the repository: it opens nothing that is written from now on";
+            self.add("identity", true, &place, &key, detail);
+        }
+        for source in sources {
+            if let Err(error) = keys.refuse_unheard(&source.name) {
+                let place = source.place.to_string();
+                let key = format!("source.{}", source.name);
+                self.add("signing-key", true, &place, &key, &error.chain());
+            }
+        }
+    }
+
+    #[cfg(not(feature = "encryption"))]
+    #[expect(clippy::unused_self, reason = "with encryption there may be findings")]
+    fn of_keys(
+        &mut self,
+        _repository: &Repository,
+        _sources: &[&Source],
+        _opened: &crate::repository::Repository,
+    ) {
     }
 }

@@ -30,7 +30,7 @@ use super::layout::{ARCHIVES, DATA, DESCRIPTOR, MENDED};
 use super::{Digest, MAX_MANIFEST_BYTES, ManifestName, PartName, original};
 use crate::crypt::keys::{KeptDocuments, KeyChain, KeyPin, source_id};
 use crate::crypt::sign::SigningKey;
-use crate::crypt::{EncryptedStore, Identities};
+use crate::crypt::{EncryptedStore, Identities, Identity};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{
     Leftover, Locks, ObjectHistory, ObjectName, PendingObject, ReadStore, Store, StoredForm,
@@ -175,6 +175,19 @@ impl KeyedStore {
         }
         let source = source_id(&newest.repository, source_name);
         manifest::refuse_unheard(&self.chain, key, &source, source_name)
+    }
+
+    /// Whether one of the identities opens what is written from now on; `None` without one, or
+    /// where not all of them say whose they are.
+    pub fn opens_what_is_written(&self) -> Option<bool> {
+        let identities = self.keyring.identities.as_ref()?;
+        let recipients = &self.chain.newest().recipients;
+        let mut own = identities.iter().map(Identity::recipient);
+        if own.any(|own| own.is_some_and(|own| recipients.contains(&own))) {
+            return Some(true);
+        }
+        let mut own = identities.iter().map(Identity::recipient);
+        own.all(|own| own.is_some()).then_some(false)
     }
 
     /// The store as it is.

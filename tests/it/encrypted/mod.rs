@@ -2,6 +2,7 @@
 //! that write only, and whose word counts.
 
 mod by_hand;
+mod configured;
 mod copied;
 mod copied_by_program;
 mod cover;
