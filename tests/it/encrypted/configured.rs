@@ -10,13 +10,13 @@ use super::world::night;
 fn check(desk: &Desk, repository: &str, identity: &str, signing: &str) -> (Option<i32>, String) {
     let signing = match signing {
         "" => String::new(),
-        key => format!("signing-key-file = {:?}\n", desk.path(key)),
+        key => format!("signing-key-file = \"{}\"\n", desk.path(key).display()),
     };
     let text = format!(
-        "[repository.main]\nurl = {:?}\nidentity-file = {:?}\n{signing}[source.a]\npath = {:?}\n",
-        desk.path(repository),
-        desk.path(identity),
-        night(1)
+        "[repository.main]\nurl = \"{}\"\nidentity-file = \"{}\"\n{signing}[source.a]\npath = \"{}\"\n",
+        desk.path(repository).display(),
+        desk.path(identity).display(),
+        night(1).display()
     );
     fs::write(desk.path("narthex.toml"), text).unwrap();
     let arguments = ["config", "check", "--online", "--config", "narthex.toml"];
