@@ -630,6 +630,7 @@ fn what_stands_where_a_part_should_be_is_named() {
         &["copy", "--from", "fleet", "--to", "copied"][..],
         &["copy", "--from", "fleet", "--to", "copied", "--dry-run"],
         &["forget", "--repo", "fleet", "--keep-last", "9"],
+        &["forget", "--repo", "fleet", "--keep-last", "9", "--prune"],
         &["repair", "--repo", "fleet"],
     ] {
         let done = desk.run(command, 3);

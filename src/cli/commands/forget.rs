@@ -116,8 +116,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let parts = args.repo.open_own(&args.state)?;
     let meant = args.meant(&parts)?;
     let is_all = args.ids.is_empty() && args.sources.source().is_none();
-    // Prune says it, too.
-    let mut hidden = is_all && !args.prune && remark_unseen(&parts, context)?;
+    let mut hidden = is_all && remark_unseen(&parts, context)?;
     let mut is_witness_lost = false;
     let mut elsewhere = Elsewhere::default();
     let (mut forgotten, mut unwitnessed) = (Forgotten::default(), false);
