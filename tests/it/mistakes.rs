@@ -226,8 +226,10 @@ fn a_dry_run_says_what_room_is_needed_and_a_restore_what_came_back() {
     let json = json.json();
     assert_eq!(json["room"], json["bytes"]);
     assert!(json["free"].as_u64() > json["room"].as_u64());
+    let room = json["room"].clone();
     let ran = narthex(dir.path(), &[&target[..], &["--json"]].concat());
     let json = ran.json();
+    assert_eq!(json["bytes"], room, "blocks and logs");
     let archives = narthex(dir.path(), &["archives", "--repo", "repo", "--json"]).json();
     let archive = &archives["archives"][0];
     assert_eq!(json["min_time"], archive["min_time"]);

@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::repository::copies::Copies;
 use crate::repository::lineage::{gaps, kin};
 use crate::repository::portable::spread;
-use crate::repository::{Archive, ArchiveGap, StoredBlock, StoredWal, expect_blocks};
+use crate::repository::{Archive, ArchiveGap, StoredBlock, expect_blocks};
 use crate::stored::Detour;
 use beside::put_beside;
 
@@ -267,9 +267,11 @@ pub fn apply(
         stage.publish(&format!("{STAGED_LOGS}/{log}"), log)?;
         report.wal = true;
     }
-    let times = |wal: &StoredWal| wal.min_time.zip(wal.end());
-    if let Some((first, last)) = plan.wal.filter(|_| report.wal).and_then(times) {
-        report.cover((first, last.saturating_add(1)));
+    if let Some(wal) = plan.wal.filter(|_| report.wal) {
+        report.bytes = report.bytes.saturating_add(wal.bytes());
+        if let Some((first, last)) = wal.min_time.zip(wal.end()) {
+            report.cover((first, last.saturating_add(1)));
+        }
     }
     report.left_behind = stage.finish()?;
     Ok(report)
