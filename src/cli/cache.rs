@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::config;
 use super::context::Context;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::repository::{ManifestCache, Missed, Parts, Repository};
 
 /// The environment variable that says where, when `--cache-dir` does not.
@@ -48,6 +48,17 @@ pub(crate) fn vanished_parts(parts: &Parts) -> Result<Vec<Repository>> {
         Some(dir) => parts.vanished(&dir),
         None => Ok(Vec::new()),
     }
+}
+
+/// What was `found` in `part`; where nothing was because all of its manifests are gone, the error
+/// says that.
+pub(crate) fn unless_vanished<T>(found: Result<T>, part: &Repository) -> Result<T> {
+    found.map_err(|error| match vanished(part) {
+        Ok(Some(missed)) if error.kind() == ErrorKind::NotFound => {
+            Error::not_found(format!("{}: {missed}", part.store().describe()))
+        }
+        _ => error,
+    })
 }
 
 /// Says what is missed in `part`, of which no manifest was found; whether anything is.

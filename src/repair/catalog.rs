@@ -24,6 +24,8 @@ pub struct Catalog {
     by_ulid: BTreeMap<Ulid, Vec<(usize, usize)>>,
     /// Put together when it is asked for, which a healthy night does not.
     by_object: OnceCell<Needs>,
+    /// What archives name that are none of these.
+    named_elsewhere: BTreeSet<ObjectName>,
 }
 
 /// Who needs each object: positions of archives and of blocks in them, or of no block for the logs.
@@ -202,7 +204,14 @@ impl Catalog {
 
     /// Whether an archive needs `object`.
     pub(super) fn is_named(&self, object: &ObjectName) -> bool {
-        self.needs().contains_key(object)
+        self.needs().contains_key(object) || self.named_elsewhere.contains(object)
+    }
+
+    /// Takes what `archive`, which is none of these, names as needed: it is nothing that is left of
+    /// a lost one.
+    pub(super) fn take_as_named(&mut self, archive: &Archive) {
+        let names = archive.objects().map(|(_, object)| object.name.clone());
+        self.named_elsewhere.extend(names);
     }
 
     /// Whether `object`, or a pack of the recipe in it, has a mark of damage.

@@ -110,9 +110,17 @@ pub fn repair(
             step(RepairOutcome::Left, "", detail);
         }
     }
-    let (lost, unknown) = lost_archives(repository, &catalog);
+    let Lost {
+        archives: lost,
+        unknown,
+        misplaced,
+    } = Lost::find(repository, &catalog);
     for (object, why) in &unknown {
         step(RepairOutcome::Left, object, why.clone());
+    }
+    for (archive, object, why) in misplaced {
+        step(RepairOutcome::Left, &object, why);
+        catalog.take_as_named(&archive);
     }
     let (done, lost): (BTreeMap<_, _>, BTreeMap<_, _>) = lost
         .into_iter()
@@ -174,39 +182,48 @@ pub fn repair(
     Ok(steps)
 }
 
-/// Ids and times of archives whose manifests are damaged; and the manifests of which it is not
-/// known what they name, so that nothing can be said to belong to no archive, and why.
-fn lost_archives(
-    repository: &Repository,
-    catalog: &Catalog,
-) -> (BTreeMap<ArchiveId, Millis>, BTreeMap<String, String>) {
-    let mut lost = BTreeMap::new();
-    let mut unknown = BTreeMap::new();
-    for damaged in &catalog.unread {
-        // It is whole, and names what lies here: nothing is lost.
-        if let Some(error) = repository.misplaced(&damaged.name) {
-            let why = format!("{}; no archive is reconstructed beside it", error.chain());
-            unknown.insert(damaged.name.to_string(), why);
-            continue;
-        }
-        let advice = match damaged.error.kind() {
-            ErrorKind::Unsupported => "a newer narthex can repair this repository",
-            ErrorKind::Io => {
-                "try again; if the disk has lost it for good, move the file away and say --orphans"
-            }
-            _ => {
-                let name = ManifestName::parse(&damaged.name);
-                lost.extend(name.and_then(|name| Some((name.id.clone(), name.time()?))));
+/// Manifests that are no part of a [`Catalog`].
+#[derive(Default)]
+struct Lost {
+    /// Ids and times of the archives whose manifests are damaged.
+    archives: BTreeMap<ArchiveId, Millis>,
+    /// The manifests of which it is not known what they name, so that nothing can be said to
+    /// belong to no archive, and why.
+    unknown: BTreeMap<String, String>,
+    /// The archives that are whole and lie in the part of another source, each with its manifest
+    /// and why that counts for nothing here.
+    misplaced: Vec<(Archive, String, String)>,
+}
+
+impl Lost {
+    fn find(repository: &Repository, catalog: &Catalog) -> Self {
+        let mut lost = Lost::default();
+        for damaged in &catalog.unread {
+            let object = damaged.name.to_string();
+            if let Some((archive, error)) = repository.misplaced(&damaged.name) {
+                lost.misplaced.push((archive, object, error.chain()));
                 continue;
             }
-        };
-        let why = format!(
-            "{}; no archive is reconstructed while it is not known what it names: {advice}",
-            damaged.error.chain()
-        );
-        unknown.insert(damaged.name.to_string(), why);
+            let advice = match damaged.error.kind() {
+                ErrorKind::Unsupported => "a newer narthex can repair this repository",
+                ErrorKind::Io => {
+                    "try again; if the disk has lost it for good, move the file away and say --orphans"
+                }
+                _ => {
+                    let name = ManifestName::parse(&damaged.name);
+                    let known = name.and_then(|name| Some((name.id.clone(), name.time()?)));
+                    lost.archives.extend(known);
+                    continue;
+                }
+            };
+            let why = format!(
+                "{}; no archive is reconstructed while it is not known what it names: {advice}",
+                damaged.error.chain()
+            );
+            lost.unknown.insert(object, why);
+        }
+        lost
     }
-    (lost, unknown)
 }
 
 /// Publishes a manifest beside whoever may be deleting what it names: as a backup does.

@@ -613,7 +613,7 @@ fn keys_are_not_taken_for_nothing() {
 [repository.main]
 url = "DIR/repo"
 identity-file = "DIR/key"
-recipients = ["age1x"]
+recipients = ["age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa"]
 "#,
     );
     desk.write("key", "AGE-SECRET-KEY-1HUNTER\n", 0o604);

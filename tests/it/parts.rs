@@ -279,6 +279,63 @@ fn a_part_that_was_renamed_gets_its_name_back_and_is_not_made_anew() {
 }
 
 #[test]
+fn what_a_stranger_put_beside_them_keeps_no_lost_archive_from_being_reconstructed() {
+    let desk = Desk::new();
+    let part = desk.part("fleet", 2);
+    let other = desk.part("fleet", 1);
+    let stray = &names(&other.join("archives"))[0];
+    fs::copy(
+        other.join("archives").join(stray),
+        part.join("archives").join(stray),
+    )
+    .unwrap();
+    let newest = names(&part.join("archives"))
+        .into_iter()
+        .rfind(|name| name != stray);
+    let newest = part.join("archives").join(newest.unwrap());
+    let whole = fs::read(&newest).unwrap();
+    fs::write(&newest, &whole[..whole.len() / 2]).unwrap();
+    let repaired = desk.run(&["repair", "--repo", "fleet"], 3);
+    for said in ["it belongs into sources/", "reconstructed from what"] {
+        assert!(repaired.out.contains(said), "{}", repaired.out);
+    }
+    assert_eq!(names(&part.join("archives")).len(), 4);
+}
+
+#[test]
+fn a_repository_of_which_only_the_descriptor_is_left_is_missed_by_every_command() {
+    let desk = Desk::empty();
+    desk.backup("night-1", "a", "repo");
+    for name in names(&desk.path("repo")) {
+        if name != "narthex.json" {
+            fs::remove_dir_all(desk.path("repo").join(name)).unwrap();
+        }
+    }
+    let commands = [
+        (&["archives"][..], 3),
+        (&["stats"], 3),
+        (&["forget", "--keep-last", "1"], 3),
+        (&["forget", "--keep-last", "1", "--prune"], 3),
+        (&["prune"], 3),
+        (&["check"], 3),
+        (&["restore", "latest", "--to", "back"], 1),
+        (&["dump", "--archive", "latest"], 1),
+    ];
+    for (command, code) in commands {
+        let ran = desk.run(&[command, &["--repo", "repo"]].concat(), code);
+        let said = format!("{}{}", ran.out, ran.err);
+        assert!(
+            said.contains("expected the 1 manifests"),
+            "{command:?}: {said}"
+        );
+        assert!(
+            !said.contains("narthex backup makes"),
+            "{command:?}: {said}"
+        );
+    }
+}
+
+#[test]
 fn a_part_that_is_gone_is_missed_by_the_machine_that_has_seen_it() {
     let desk = Desk::new();
     let part = desk.part("fleet", 2);

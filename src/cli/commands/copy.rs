@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use super::backup::{self, CodecArg, remark_on_store};
 use crate::archive::{BackupReport, ProblemKind};
 use crate::cli::args::{REPOSITORY_HEADING, SourceArgs, local_path};
+use crate::cli::cache::remark_vanished;
 use crate::cli::cache::{CACHE_VARIABLE, cache_dir};
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
@@ -161,6 +162,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         for part in from.all()? {
             hidden |= remark_hidden(&part, context)?;
         }
+    } else if is_all {
+        hidden |= remark_vanished(from.root(), context)?;
     }
     let report = if args.dry_run {
         if existing.is_none() {

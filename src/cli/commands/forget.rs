@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 
 use super::prune::{self, GraceArgs};
 use crate::cli::args::SourceArgs;
-use crate::cli::cache::no_longer_miss;
+use crate::cli::cache::{no_longer_miss, remark_vanished};
 use crate::cli::config::{self, policy_text};
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
@@ -146,6 +146,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             prunable.push((part.clone(), false));
             continue;
         };
+        let is_empty = own.decisions.is_empty() && own.damaged.is_empty();
+        hidden |= is_empty && remark_vanished(part, context)?;
         // What archives need that count for nothing can be read without a key.
         let mut unread = own.damaged.iter();
         if unread.all(|it| it.error.kind() == ErrorKind::Refused) {

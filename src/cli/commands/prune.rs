@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::cli::cache::remark_vanished;
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
@@ -110,9 +111,12 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let parts = args.repo.open_own(&args.state)?;
     let options = args.grace.options(args.dry_run, args.all);
     let all = args.meant(&parts)?;
-    let unseen = args.source.is_none() && remark_unseen(&parts, context)?;
+    let mut unseen = args.source.is_none() && remark_unseen(&parts, context)?;
     let meant: Vec<_> = all.iter().map(|part| (part.clone(), args.all)).collect();
     let (pruned, failed) = run_prune(&parts, &meant, options, context)?;
+    for part in all.iter().filter(|_| pruned.needed_objects == 0) {
+        unseen |= remark_vanished(part, context)?;
+    }
     let mut ahead = Vec::new();
     for part in &all {
         ahead.extend(part.ahead(now())?);

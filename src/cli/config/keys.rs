@@ -73,6 +73,20 @@ fn judge(section: &Section<'_, '_>, recipients: &At<Vec<String>>) {
             fault(&format!(
                 "expected recipients (age1…, ssh-ed25519 … or ssh-rsa …), found {recipient:?}"
             ));
+        } else if let Some(wrong) = wrong_with(recipient) {
+            fault(&format!("{recipient:?}: {wrong}"));
         }
     }
+}
+
+/// What makes `recipient` one that nothing can be encrypted to, such as a letter that is missing.
+#[cfg(feature = "encryption")]
+fn wrong_with(recipient: &str) -> Option<String> {
+    let parsed = recipient.parse::<crate::crypt::Recipient>();
+    parsed.err().map(|error| error.chain())
+}
+
+#[cfg(not(feature = "encryption"))]
+fn wrong_with(_recipient: &str) -> Option<String> {
+    None
 }

@@ -13,7 +13,7 @@ const TEXT: &str = r#"
 [repository.main]
 url = "/srv/backup"
 identity-command = "pass show 'the key'"
-recipients = ["age1x", "ssh-ed25519 AAAA me"]
+recipients = ["age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDoATiBnHsT7EShKQ3oskZoU5GQRpSFqQ0zycJcGpjt+ me"]
 recipients-file = "/etc/recipients"
 signing-key-file = "/etc/signing"
 "#;
@@ -33,6 +33,16 @@ fn keys_are_there_for_whoever_opens_the_repository() {
     assert_eq!(keys.recipients.as_ref().unwrap().value.len(), 2);
     assert!(keys.recipients_file.is_some() && keys.signing_key.is_some());
     assert!(read("").default_repository().is_none());
+}
+
+#[cfg(feature = "encryption")]
+#[test]
+fn a_recipient_of_which_a_letter_is_missing_is_named_before_it_is_needed() {
+    let text = TEXT.replace("pa\"", "a\"");
+    let loaded = parse(&text, "n.toml");
+    assert_eq!(loaded.faults.len(), 1, "{:?}", loaded.faults);
+    let said = format!("{:?}", loaded.faults);
+    assert!(said.contains("expected an age recipient"), "{said}");
 }
 
 #[cfg(feature = "remote")]

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::args::parse_label;
-use super::cache::{remark_vanished, vanished_parts};
+use super::cache::{remark_vanished, unless_vanished, vanished_parts};
 use super::config::RepoName;
 use super::context::Context;
 use super::logs;
@@ -62,7 +62,7 @@ pub(crate) fn find(
     asked: TimeRange,
     context: &Context<'_>,
 ) -> Result<(Archive, Vec<String>)> {
-    let chosen = repository.find(selector, filter, now())?;
+    let chosen = unless_vanished(repository.find(selector, filter, now()), repository)?;
     let mut doubts: Vec<_> = chosen.remarks().collect();
     if selector == "latest" && asked != TimeRange::NONE {
         let longer = repository.longer(&chosen.archive, asked)?;

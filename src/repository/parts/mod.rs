@@ -316,11 +316,13 @@ impl Repository {
         ObjectName::new(self.full_name(name.as_str())).unwrap_or_else(|_| name.clone())
     }
 
-    /// Why the archive `name` does not belong here; `None` where it does, or cannot be read.
-    pub(crate) fn misplaced(&self, name: &ObjectName) -> Option<Error> {
+    /// The archive `name`, and why it does not belong here; `None` where it does, or cannot be
+    /// read.
+    pub(crate) fn misplaced(&self, name: &ObjectName) -> Option<(Archive, Error)> {
         self.part.as_ref()?;
         let archive = read_manifest(self.store(), name).ok()?;
-        self.refuse_misplaced(&archive).err()
+        let error = self.refuse_misplaced(&archive).err()?;
+        Some((archive, error))
     }
 
     /// Whether archives of `source_name` belong here.
