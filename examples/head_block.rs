@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 
 use narthex::model::Ulid;
+use narthex::progress::Silent;
 use narthex::raw::ReadMode;
 use narthex::replay::Head;
 
@@ -17,7 +18,7 @@ fn main() -> narthex::Result<()> {
             "expected a data directory and a directory for the block",
         ));
     };
-    let head = Head::read(&dir, ReadMode::Map)?;
+    let head = Head::read(&dir, ReadMode::Map, &Silent)?;
     println!(
         "{} samples of {} series",
         head.facts().samples,

@@ -130,6 +130,7 @@ pub(crate) fn past(growth: &Growth, view: View, seed: u64) -> Past {
             series: (rate * 150_000.0) as u64,
             chunk_bytes: (samples * 1.3) as u64,
             index_bytes: (rate * 150_000.0 * 130.0 + samples * 0.05) as u64,
+            is_head: false,
         });
     }
     for level in 2..=4u64 {
@@ -178,5 +179,6 @@ fn merge(level: u64, number: usize, parts: &[KnownBlock]) -> KnownBlock {
         series: parts.iter().map(|block| block.series).max().unwrap(),
         chunk_bytes: sum(|block| block.chunk_bytes),
         index_bytes: sum(|block| block.index_bytes) / 2,
+        is_head: false,
     }
 }

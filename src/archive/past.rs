@@ -56,5 +56,6 @@ fn known(block: &StoredBlock) -> KnownBlock {
         series: block.series,
         chunk_bytes: sum(|name| name.starts_with("chunks/")),
         index_bytes: sum(|name| name == "index"),
+        is_head: false,
     }
 }

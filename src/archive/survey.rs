@@ -253,6 +253,7 @@ fn left_out(kind: EntryKind) -> Option<&'static str> {
         EntryKind::Block
         | EntryKind::MisspelledBlock
         | EntryKind::SymlinkedBlock
+        | EntryKind::Head
         | EntryKind::Wal
         | EntryKind::Wbl => None,
     }

@@ -56,6 +56,8 @@ pub enum EntryKind {
     Lock,
     /// `queries.active`: queries that were running.
     QueryLog,
+    /// A block elsewhere that was made of the logs: see [`DataDir::add_head`].
+    Head,
     /// `tmp_dbro_sandbox…`: left by a reader (`promtool`) that was killed.
     Sandbox,
     /// Nothing that Prometheus knows.
@@ -68,9 +70,10 @@ impl EntryKind {
         matches!(self, EntryKind::Block | EntryKind::MisspelledBlock)
     }
 
-    /// Whether the entry holds a block: one that Prometheus loads, or one behind a symbolic link.
+    /// Whether the entry holds a block: one that Prometheus loads, one behind a symbolic link, or
+    /// one that was made of the logs.
     pub fn is_block(self) -> bool {
-        self.is_loaded() || self == EntryKind::SymlinkedBlock
+        self.is_loaded() || matches!(self, EntryKind::SymlinkedBlock | EntryKind::Head)
     }
 
     /// Whether the entry is there because a writer was interrupted, or is at work just now.
@@ -175,6 +178,16 @@ impl DataDir {
         self.place
     }
 
+    /// Takes the block `ulid` at `path`, which is made of the logs of this directory, as one of its
+    /// blocks: so whoever reads them reads the newest hours with them.
+    pub fn add_head(&mut self, path: PathBuf, ulid: Ulid) {
+        self.entries.push(DirEntry {
+            path,
+            kind: EntryKind::Head,
+            ulid: Some(ulid),
+        });
+    }
+
     /// Everything in it, by name; for a single block, that block.
     pub fn entries(&self) -> &[DirEntry] {
         &self.entries
@@ -189,7 +202,8 @@ impl DataDir {
     /// no older samples of the WAL. Nothing when there is no such block whose metadata can be
     /// read.
     pub fn in_order_end(&self) -> Option<Millis> {
-        let metas = self.blocks().filter_map(|entry| {
+        let blocks = self.blocks().filter(|it| it.kind != EntryKind::Head);
+        let metas = blocks.filter_map(|entry| {
             let files = BlockFiles::scan(&entry.path).ok()?;
             read_meta(&files).ok()
         });

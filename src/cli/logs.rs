@@ -1,14 +1,12 @@
-//! What commands say of the logs of a data directory, which they do not read.
+//! What is known of the logs of a data directory or an archive without replaying them.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 use super::context::Context;
 use crate::block::{DataDir, DirKind, Meta};
-use crate::error::Result;
 use crate::model::{Millis, TimeRange};
+use crate::replay::{Head, ListedHead, hole};
 use crate::repository::{Archive, StoredWal};
-use crate::units::{count_text, time_text};
 use crate::wal::{Log, LogEntry, LogFacts, LogListing};
 
 /// Longest logs that are read whole to say what they hold, in bytes.
@@ -25,82 +23,6 @@ pub(super) fn glance(dir: &DataDir, context: &Context<'_>) -> (Vec<LogFacts>, bo
             context.progress.remark(&error.chain());
             (Vec::new(), true)
         }
-    }
-}
-
-/// Samples in the logs of a data directory or an archive, which a command does not read.
-#[derive(Debug)]
-pub(super) struct Unread {
-    /// Where they are.
-    place: String,
-    /// How many, where that is known.
-    samples: Option<u64>,
-    /// Times of the first and the last one.
-    times: (Millis, Millis),
-    /// Those of them that no block holds.
-    only_here: Vec<(Millis, Millis)>,
-    /// Whether there are blocks beside them.
-    has_blocks: bool,
-}
-
-impl Unread {
-    /// Of the directory at `path`, if it is a data directory with samples in its logs, and whether
-    /// something cannot be read.
-    pub(super) fn of_dir(path: &Path, context: &Context<'_>) -> Result<(Option<Self>, bool)> {
-        let dir = DataDir::scan(path)?;
-        let (logs, unread) = glance(&dir, context);
-        let times = logs.iter().filter_map(|log| log.times);
-        let times = times.reduce(|(a, b), (c, d)| (a.min(c), b.max(d)));
-        let mut samples = logs.iter().map(|log| log.samples);
-        let samples = samples.try_fold(0u64, |all, one| Some(all.saturating_add(one?)));
-        let of = |wanted: Log| {
-            let mut logs = logs.iter().filter(|log| log.log == wanted);
-            logs.find_map(|log| log.times)
-        };
-        let blocks_end = dir.in_order_end();
-        let found = times.map(|times| Unread {
-            place: path.display().to_string(),
-            samples,
-            times,
-            only_here: only_in_logs(of(Log::Wal), of(Log::Wbl), blocks_end),
-            has_blocks: blocks_end.is_some(),
-        });
-        Ok((found, unread))
-    }
-
-    /// Of `archive`, as its manifest says.
-    pub(super) fn of_archive(archive: &Archive) -> Option<Self> {
-        let wal = archive.wal.as_ref()?;
-        Some(Unread {
-            place: format!("archive {}", archive.id.short()),
-            samples: Some(wal.samples),
-            times: wal.min_time.zip(wal.max_time)?,
-            only_here: in_logs_only(archive),
-            has_blocks: in_order_end(archive).is_some(),
-        })
-    }
-
-    /// Says so, and whether the command leaves something out because of it: when it has read no
-    /// block, or when samples of the range of time that was `asked` for are in the logs only.
-    fn remark(&self, asked: Option<TimeRange>, context: &Context<'_>) -> bool {
-        let reaches = |range: TimeRange| {
-            let mut spans = self.only_here.iter();
-            spans.any(|(first, last)| range.overlaps(*first, *last))
-        };
-        if self.only_here.is_empty() || asked.is_some_and(|asked| !reaches(asked)) {
-            return false;
-        }
-        let samples = self
-            .samples
-            .map_or_else(String::new, |count| format!("{} ", count_text(count)));
-        let (first, last) = self.times;
-        context.progress.remark(&format_args!(
-            "{}: the log holds {samples}samples from {} to {}, which this command does not read",
-            self.place,
-            time_text(first),
-            time_text(last)
-        ));
-        asked.is_some() || !self.has_blocks
     }
 }
 
@@ -121,7 +43,7 @@ fn only_in_logs(
 
 /// The end of the newest block of `archive` beside its log. Blocks of late samples may end ahead of
 /// what is in the log.
-fn in_order_end(archive: &Archive) -> Option<Millis> {
+pub(super) fn in_order_end(archive: &Archive) -> Option<Millis> {
     let in_order = archive.blocks.iter().filter(|block| {
         let mut hints = block.hints.iter();
         !hints.any(|hint| Meta::KNOWN_HINTS.contains(&hint.as_str()))
@@ -141,28 +63,68 @@ pub(super) fn in_logs_only(archive: &Archive) -> Vec<(Millis, Millis)> {
     only_in_logs(times, wal.late_times(), in_order_end(archive))
 }
 
-/// Names the logs of data directories among `paths`, which the command does not read. Says whether
-/// that leaves out something that was asked for, see [`Unread::remark`].
-pub(super) fn remark_unread(
-    paths: &[PathBuf],
-    asked: Option<TimeRange>,
-    context: &Context<'_>,
-) -> Result<bool> {
-    let mut left_out = false;
-    for path in paths {
-        let (unread, unreadable) = Unread::of_dir(path, context)?;
-        left_out |= unreadable | unread.is_some_and(|unread| unread.remark(asked, context));
-    }
-    Ok(left_out)
+/// Whether the logs of `archive` may hold samples of the time `asked` that none of its blocks
+/// holds.
+pub(super) fn has_head(archive: &Archive, asked: TimeRange) -> bool {
+    let mut spans = in_logs_only(archive).into_iter();
+    spans.any(|(first, last)| asked.overlaps(first, last))
 }
 
-/// The same of the logs of `archive`.
-pub(super) fn remark_unread_of(
-    archive: &Archive,
-    asked: Option<TimeRange>,
+/// The head of `dir`, in which these `logs` were found, and whether it could not be read, which has
+/// been said. Logs that are too long to be read whole tell its times.
+pub(super) fn head_at_a_glance(
+    dir: &DataDir,
+    logs: &[LogFacts],
     context: &Context<'_>,
-) -> bool {
-    Unread::of_archive(archive).is_some_and(|unread| unread.remark(asked, context))
+) -> (Option<ListedHead>, bool) {
+    let sum = |sum: u64, log: &LogFacts| sum.saturating_add(log.bytes);
+    let bytes = logs.iter().fold(0, sum);
+    if dir.place() != DirKind::DataDir || logs.is_empty() {
+        return (None, false);
+    }
+    if bytes <= MAX_BYTES {
+        return match Head::read(dir.path(), context.read_mode, context.progress) {
+            Ok(head) => (ListedHead::of(head.facts(), bytes), false),
+            Err(error) => {
+                context.progress.remark(&error.chain());
+                (None, true)
+            }
+        };
+    }
+    let of = |wanted: Log| {
+        let mut logs = logs.iter().filter(|log| log.log == wanted);
+        logs.find_map(|log| log.times)
+    };
+    let end = dir.in_order_end();
+    let spans = only_in_logs(of(Log::Wal), of(Log::Wbl), end);
+    (unread_head(spans, end, bytes), false)
+}
+
+/// The head that has samples at these times behind blocks that end at `end`.
+fn unread_head(
+    spans: Vec<(Millis, Millis)>,
+    end: Option<Millis>,
+    bytes: u64,
+) -> Option<ListedHead> {
+    let spans = spans.into_iter();
+    let times = spans.reduce(|(a, b), (c, d)| (a.min(c), b.max(d)))?;
+    Some(ListedHead {
+        times,
+        gap: hole(end, times.0),
+        series: None,
+        samples: None,
+        bytes,
+    })
+}
+
+/// The head of `archive`, as far as its manifest tells.
+pub(super) fn listed_head(archive: &Archive) -> Option<ListedHead> {
+    let end = in_order_end(archive);
+    let logs = stored(archive, end);
+    let bytes = logs
+        .iter()
+        .fold(0, |sum: u64, log| sum.saturating_add(log.bytes));
+    unread_head(in_logs_only(archive), end, bytes)
 }
 
 /// The names of `log` among the files and directories of `wal`.

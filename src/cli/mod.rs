@@ -11,6 +11,7 @@ mod commands;
 mod config;
 mod context;
 mod exit;
+mod heads;
 mod hint;
 mod interrupt;
 mod keep;

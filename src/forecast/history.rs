@@ -65,7 +65,11 @@ impl History {
         let all = blocks.len();
         blocks.retain(|block| block.max_time > end.saturating_sub(REACH));
         let too_old = (all - blocks.len()) as u64;
-        let levels = level_costs(&blocks);
+        // Of how blocks are cut the head says nothing, where there is any.
+        let is_all_head = blocks.iter().all(|block| block.is_head);
+        let is_cut = |block: &&KnownBlock| is_all_head || !block.is_head;
+        let cut: Vec<_> = blocks.iter().copied().filter(is_cut).collect();
+        let levels = level_costs(&cut);
         let settled = levels.last().map_or(1.0, |cost| cost.index_share);
         let share = |level: u64| {
             let own = levels.iter().find(|cost| cost.level == level);
@@ -82,7 +86,7 @@ impl History {
             .values()
             .map(|ranked| {
                 let (spans, overlapping) = disjoint(ranked, share);
-                let latest = ranked.iter().map(|(_, block)| *block);
+                let latest = ranked.iter().map(|(_, block)| *block).filter(is_cut);
                 let latest = latest.max_by_key(|b| (b.max_time, b.duration()));
                 Lane {
                     spans,
@@ -91,7 +95,7 @@ impl History {
                 }
             })
             .collect();
-        let latest = blocks.iter().max_by_key(|b| (b.max_time, b.duration()));
+        let latest = cut.iter().max_by_key(|b| (b.max_time, b.duration()));
         let series = match (lanes.as_slice(), latest) {
             (_, None) => 0,
             ([_], Some(latest)) => latest.series,
@@ -106,7 +110,7 @@ impl History {
             spans,
             overlapping,
             too_old,
-            head_range: head_range(&blocks),
+            head_range: head_range(&cut),
             series,
             levels,
         }

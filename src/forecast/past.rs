@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::block::EntryKind;
-use crate::inspect::BlockListing;
+use crate::inspect::{BlockListing, ListedBlock};
 use crate::model::{Kin, KinContent, Millis, Stream, Ulid};
 
 /// Longest range of a block that is believed, 366 days. Prometheus' own limit is 31 days;
@@ -36,9 +36,30 @@ pub struct KnownBlock {
     pub chunk_bytes: u64,
     /// Bytes of its index.
     pub index_bytes: u64,
+    /// Whether it is the head, of which no block has been cut yet: it says what is written now, and
+    /// nothing of how blocks are cut.
+    pub is_head: bool,
 }
 
 impl KnownBlock {
+    /// What a listing says of a block.
+    fn listed(block: &ListedBlock) -> Self {
+        let meta = &block.meta;
+        KnownBlock {
+            ulid: meta.ulid,
+            min_time: meta.min_time,
+            max_time: meta.max_time,
+            level: u64::try_from(meta.compaction.level).unwrap_or(0).max(1),
+            sources: meta.compaction.sources.clone(),
+            stream: meta.stream(),
+            samples: meta.stats.num_samples,
+            series: meta.stats.num_series,
+            chunk_bytes: block.chunk_bytes,
+            index_bytes: block.index_bytes,
+            is_head: false,
+        }
+    }
+
     /// Bytes of segments and index; `meta.json` and tombstones, some hundred bytes, are not
     /// counted.
     pub fn bytes(&self) -> u64 {
@@ -102,6 +123,9 @@ impl KnownBlock {
         late.then(|| format!("expected a block of the past, found one that begins at {begin}"))
     }
 }
+
+/// Range of the blocks that are cut from the head, if nothing else is known.
+const HEAD_RANGE: Millis = 2 * 3_600_000;
 
 /// What a data directory holds now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -199,23 +223,25 @@ impl Past {
                 past.leave_out(name, format!("expected {missing}, found none"));
                 continue;
             }
-            let meta = &block.meta;
-            let known = KnownBlock {
-                ulid: meta.ulid,
-                min_time: meta.min_time,
-                max_time: meta.max_time,
-                level: u64::try_from(meta.compaction.level).unwrap_or(0).max(1),
-                sources: meta.compaction.sources.clone(),
-                stream: meta.stream(),
-                samples: meta.stats.num_samples,
-                series: meta.stats.num_series,
-                chunk_bytes: block.chunk_bytes,
-                index_bytes: block.index_bytes,
-            };
-            past.add(known, name, now);
+            past.add(KnownBlock::listed(block), name, now);
         }
         past.present.min_time = past.blocks().map(|block| block.min_time).min();
         past
+    }
+
+    /// Adds the newest hours, of which no block has been cut yet, as the block that they would be
+    /// now.
+    pub fn add_head(&mut self, block: &ListedBlock, now: Option<Millis>) {
+        let mut head = KnownBlock {
+            is_head: true,
+            ..KnownBlock::listed(block)
+        };
+        // An index grows with the series, and a block of two hours has few more of them.
+        let duration = head.duration().clamp(0, HEAD_RANGE).unsigned_abs();
+        let share = u128::from(head.index_bytes) * u128::from(duration);
+        let share = share / u128::from(HEAD_RANGE.unsigned_abs());
+        head.index_bytes = u64::try_from(share).unwrap_or(head.index_bytes);
+        self.add(head, "head", now);
     }
 
     /// What was known when `time` had come: blocks that ended by then.

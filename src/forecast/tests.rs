@@ -19,6 +19,7 @@ fn block(number: u128, min_time: Millis, max_time: Millis) -> KnownBlock {
         series: 10,
         chunk_bytes: 900,
         index_bytes: 100,
+        is_head: false,
     }
 }
 

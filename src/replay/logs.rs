@@ -1,7 +1,7 @@
 //! Both logs, record by record, by the rules of a start.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::HeadFacts;
 use super::chunks::InOrder;
@@ -11,6 +11,7 @@ use super::spool::Spool;
 use crate::chunk::OwnedSample;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{CounterReset, HistogramSample, Millis, Sample};
+use crate::progress::Progress;
 use crate::raw::{FileBytes, Malformed, ReadMode};
 use crate::wal::{
     Broken, EntryType, HeadSeriesRef, HistogramEntry, Log, LogListing, LogRecord, RawRecord,
@@ -40,6 +41,37 @@ pub(super) struct Replay {
     times: Option<(Millis, Millis)>,
 }
 
+/// What is replayed of one log.
+struct Segments {
+    log: Log,
+    dir: PathBuf,
+    /// Its files, each with the bytes that were there when it was listed.
+    files: Vec<(SegmentFile, u64)>,
+}
+
+impl Segments {
+    /// Those of `log` in the data directory `dir`, if it is there.
+    fn of(dir: &Path, log: Log) -> Result<Option<Self>> {
+        let dir = dir.join(log.name());
+        let Some(listing) = listed(&dir)? else {
+            return Ok(None);
+        };
+        let replay = listing.replay(log);
+        let sized = replay.files().map(|file| {
+            let path = dir.join(&file.path);
+            let found = path.metadata();
+            let found = found.map_err(|e| Error::io("look at", &path, e))?;
+            Ok((file.clone(), found.len()))
+        });
+        let files = sized.collect::<Result<_>>()?;
+        Ok(Some(Segments { log, dir, files }))
+    }
+
+    fn bytes(&self) -> u64 {
+        self.files.iter().map(|(_, bytes)| bytes).sum()
+    }
+}
+
 /// Why a segment is not read any further.
 enum Stop {
     /// Where the log is damaged.
@@ -66,7 +98,12 @@ impl Replay {
     ///
     /// `NotFound`, when a segment is gone that was listed; when one cannot be read, or the
     /// temporary file cannot be written.
-    pub(super) fn read(dir: &Path, min_valid_time: Millis, mode: ReadMode) -> Result<Self> {
+    pub(super) fn read(
+        dir: &Path,
+        min_valid_time: Millis,
+        mode: ReadMode,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
         let mut replay = Replay {
             series: SeriesTable::default(),
             in_order: InOrder::default(),
@@ -81,34 +118,32 @@ impl Replay {
             times: None,
         };
         // Late samples are of series that the WAL defines: what comes meanwhile may be of others.
-        let wbl = listed(&dir.join(Log::Wbl.name()))?;
-        let wal = listed(&dir.join(Log::Wal.name()))?;
-        for (log, listing) in [(Log::Wal, wal), (Log::Wbl, wbl)] {
-            if let Some(listing) = listing {
-                replay.log = log;
-                replay.read_log(&dir.join(log.name()), &listing, mode)?;
-            }
+        let wbl = Segments::of(dir, Log::Wbl)?;
+        let wal = Segments::of(dir, Log::Wal)?;
+        let logs: Vec<_> = wal.into_iter().chain(wbl).collect();
+        progress.begin("replay", Some(logs.iter().map(Segments::bytes).sum()));
+        for segments in &logs {
+            replay.read_log(segments, mode, progress)?;
         }
+        progress.end();
         replay.spool.end()?;
         Ok(replay)
     }
 
-    fn read_log(&mut self, dir: &Path, listing: &LogListing, mode: ReadMode) -> Result<()> {
-        let replay = listing.replay(self.log);
-        let files: Vec<_> = replay.files().collect();
-        let mut lengths = Vec::new();
-        for file in &files {
-            let path = dir.join(&file.path);
-            let found = path
-                .metadata()
-                .map_err(|e| Error::io("look at", &path, e))?;
-            lengths.push(found.len());
-        }
-        let last = lengths.iter().rposition(|bytes| *bytes > 0);
-        for (at, (file, bytes)) in files.iter().zip(&lengths).enumerate() {
-            if !self.read_file(dir, file, *bytes, Some(at) == last, mode)? {
+    fn read_log(
+        &mut self,
+        segments: &Segments,
+        mode: ReadMode,
+        progress: &dyn Progress,
+    ) -> Result<()> {
+        self.log = segments.log;
+        let mut lengths = segments.files.iter().map(|(_, bytes)| *bytes);
+        let last = lengths.rposition(|bytes| bytes > 0);
+        for (at, (file, bytes)) in segments.files.iter().enumerate() {
+            if !self.read_file(&segments.dir, file, *bytes, Some(at) == last, mode)? {
                 break;
             }
+            progress.advance(*bytes);
         }
         Ok(())
     }

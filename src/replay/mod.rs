@@ -19,13 +19,14 @@
 //!
 //! ```
 //! use narthex::block::Block;
-//! use narthex::model::Ulid;
+//! use narthex::progress::Silent;
 //! use narthex::raw::ReadMode;
 //! use narthex::replay::Head;
 //!
-//! let head = Head::read("fixtures/night-1".as_ref(), ReadMode::Map)?;
+//! let head = Head::read("fixtures/night-1".as_ref(), ReadMode::Map, &Silent)?;
 //! let target = tempfile::tempdir().map_err(|e| narthex::Error::io("make", "/tmp".as_ref(), e))?;
-//! let dir = head.write_block(target.path(), Ulid::generate())?.expect("a log with samples");
+//! let ulid = head.ulid();
+//! let dir = head.write_block(target.path(), ulid)?.expect("a log with samples");
 //! let block = Block::open(&dir, ReadMode::Map)?;
 //! assert!(block.meta().stats.num_samples > 0);
 //! # Ok::<(), narthex::Error>(())
@@ -43,11 +44,15 @@ use std::path::{Path, PathBuf};
 use crate::block::DataDir;
 use crate::error::Result;
 use crate::model::{Millis, Ulid};
+use crate::progress::Progress;
 use crate::raw::ReadMode;
 use logs::Replay;
 
 /// How often a log is read anew that a running server has shortened meanwhile.
 const MAX_TRIES: u32 = 5;
+
+/// A hole before the head is one from this length on, in milliseconds.
+const MIN_HOLE: Millis = 60_000;
 
 /// What the logs of a data directory hold that no block does.
 #[derive(Debug)]
@@ -75,6 +80,44 @@ pub struct HeadFacts {
     pub since: Millis,
 }
 
+/// The head as a listing shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedHead {
+    /// Times of its first and its last sample.
+    pub times: (Millis, Millis),
+    /// The hole between the end of the newest block that was not made of late samples and its first
+    /// sample, where there is one, in milliseconds.
+    pub gap: Option<Millis>,
+    /// Series with samples; `None` where the logs were not read.
+    pub series: Option<u64>,
+    /// Samples; `None` where the logs were not read.
+    pub samples: Option<u64>,
+    /// Bytes of the logs that a start reads.
+    pub bytes: u64,
+}
+
+impl ListedHead {
+    /// That of which `facts` were found in `bytes` bytes of logs; `None` where no sample was.
+    pub fn of(facts: &HeadFacts, bytes: u64) -> Option<Self> {
+        let times = facts.times?;
+        Some(ListedHead {
+            times,
+            gap: hole(Some(facts.since), times.0),
+            series: Some(facts.series),
+            samples: Some(facts.samples),
+            bytes,
+        })
+    }
+}
+
+/// The hole between blocks that end at `end` and a head that begins at `begin`. Blocks end up to a
+/// scrape interval before it.
+pub(crate) fn hole(end: Option<Millis>, begin: Millis) -> Option<Millis> {
+    let end = end.filter(|end| *end != Millis::MIN)?;
+    let hole = begin.saturating_sub(end);
+    (hole >= MIN_HOLE).then_some(hole)
+}
+
 impl Head {
     /// Replays the logs of the data directory `dir`. A server may run on it.
     ///
@@ -82,11 +125,11 @@ impl Head {
     ///
     /// When the directory or a log cannot be listed, a segment cannot be read, or the temporary
     /// file cannot be written. Damage is none: [`HeadFacts::broken`] says it.
-    pub fn read(dir: &Path, mode: ReadMode) -> Result<Self> {
+    pub fn read(dir: &Path, mode: ReadMode, progress: &dyn Progress) -> Result<Self> {
         let mut tries = 1;
         loop {
             let end = DataDir::scan(dir)?.in_order_end();
-            let read = Replay::read(dir, end.unwrap_or(Millis::MIN), mode);
+            let read = Replay::read(dir, end.unwrap_or(Millis::MIN), mode, progress);
             // A server that runs has made a block of what was there, or a checkpoint.
             let again = match &read {
                 Err(error) => error.kind() == crate::error::ErrorKind::NotFound,
@@ -96,10 +139,36 @@ impl Head {
                 tries += 1;
                 continue;
             }
-            let replay = read?;
-            let facts = replay.facts();
-            return Ok(Head { replay, facts });
+            return read.map(Head::of);
         }
+    }
+
+    /// Replays the logs in `dir`, which stand beside blocks that are not there: these end at
+    /// `since`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Head::read`].
+    pub fn of_logs(
+        dir: &Path,
+        since: Option<Millis>,
+        mode: ReadMode,
+        progress: &dyn Progress,
+    ) -> Result<Self> {
+        let read = Replay::read(dir, since.unwrap_or(Millis::MIN), mode, progress);
+        read.map(Head::of)
+    }
+
+    fn of(replay: Replay) -> Self {
+        let facts = replay.facts();
+        Head { replay, facts }
+    }
+
+    /// A name for the block that nobody keeps: the same for the same samples.
+    pub fn ulid(&self) -> Ulid {
+        let newest = self.facts.times.map_or(0, |(_, newest)| newest);
+        let series = u128::from(self.facts.series) << 48;
+        Ulid::from_parts(newest, series ^ u128::from(self.facts.samples))
     }
 
     /// What was found.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::logs::LOGS;
+use super::logs::{HEADS, LOGS, head_line};
 use super::stream::{external_labels, resolution, shard};
 use super::{
     Column, Extent, InJson, Rows, Sheet, SheetOf, Unit, Value, View, bytes_text, duration_text,
@@ -14,6 +14,7 @@ use super::{
 use crate::block::{DirKind, EntryKind};
 use crate::inspect::{BlockGap, BlockListing, BlockTotals, ListedBlock, OtherEntry, UnlistedBlock};
 use crate::model::Ulid;
+use crate::replay::ListedHead;
 use crate::units::count_text;
 use crate::wal::LogFacts;
 
@@ -396,8 +397,14 @@ pub static OTHERS: Sheet<BlockListing, OtherEntry> = Sheet {
 /// The lists about a directory, in the order of its JSON.
 pub const LISTS: &[&dyn SheetOf<BlockListing>] = &[&BLOCKS, &UNREADABLE, &OTHERS];
 
-/// The listing of one directory as text for people; `logs` are those it holds.
-pub fn text(listing: &BlockListing, logs: &[LogFacts], view: &View) -> String {
+/// The listing of one directory as text for people; `logs` are those it holds, and `heads` what is
+/// in no block yet.
+pub fn text(
+    listing: &BlockListing,
+    logs: &[LogFacts],
+    heads: &[ListedHead],
+    view: &View,
+) -> String {
     let mut text = String::new();
     if listing.blocks.is_empty() {
         text.push_str("no blocks\n");
@@ -413,6 +420,9 @@ pub fn text(listing: &BlockListing, logs: &[LogFacts], view: &View) -> String {
             safe_line(&block.reason)
         );
     }
+    for head in heads {
+        text.push_str(&head_line(head));
+    }
     if !logs.is_empty() {
         text.push_str(&super::logs::text(logs, view));
     }
@@ -423,8 +433,15 @@ pub fn text(listing: &BlockListing, logs: &[LogFacts], view: &View) -> String {
     text
 }
 
-/// The listing of the directory at `path` as a JSON object; `logs` are those it holds.
-pub fn json(path: &Path, place: DirKind, listing: &BlockListing, logs: &[LogFacts]) -> Json {
+/// The listing of the directory at `path` as a JSON object; `logs` are those it holds, and `heads`
+/// what is in no block yet.
+pub fn json(
+    path: &Path,
+    place: DirKind,
+    listing: &BlockListing,
+    logs: &[LogFacts],
+    heads: &[ListedHead],
+) -> Json {
     let place = match place {
         DirKind::DataDir => "data directory",
         DirKind::PrometheusSnapshot => "Prometheus snapshot",
@@ -436,6 +453,7 @@ pub fn json(path: &Path, place: DirKind, listing: &BlockListing, logs: &[LogFact
     for sheet in LISTS {
         sheet.add_to(&mut object, listing, Extent::Document);
     }
+    HEADS.add_to(&mut object, heads, Extent::Document);
     LOGS.add_to(&mut object, logs, Extent::Document);
     TOTALS.add_to(&mut object, listing, Extent::Document);
     Json::Object(object)
@@ -535,6 +553,7 @@ fn kind_text(kind: EntryKind) -> &'static str {
         EntryKind::Block => "block",
         EntryKind::MisspelledBlock => "name not in upper case: Prometheus never deletes it",
         EntryKind::SymlinkedBlock => "symbolic link: Prometheus does not see it",
+        EntryKind::Head => "head",
         EntryKind::BeingCreated => "block being created",
         EntryKind::BeingDeleted => "block being deleted",
         EntryKind::Temporary => "left over",

@@ -27,7 +27,7 @@ pub const CHAPTERS: &[Chapter] = &[
         prose: prose::LIST,
         sheets: || {
             let mut sheets = described(blocks::LISTS);
-            sheets.extend([&logs::LOGS as &dyn Described, &blocks::TOTALS]);
+            sheets.extend([&logs::HEADS as &dyn Described, &logs::LOGS, &blocks::TOTALS]);
             sheets
         },
         option: None,

@@ -1,8 +1,14 @@
 //! How the logs of a data directory look.
 
+use std::fmt::Write as _;
+
 use serde_json::Value as Json;
 
-use super::{Column, Extent, InJson, Rows, Sheet, Unit, Value, View};
+use super::{
+    Column, Extent, InJson, Rows, Sheet, Unit, Value, View, bytes_text, duration_text, time_text,
+};
+use crate::replay::ListedHead;
+use crate::units::count_text;
 use crate::wal::LogFacts;
 
 /// One log of a data directory.
@@ -103,6 +109,81 @@ pub static LOGS: Sheet<[LogFacts], LogFacts> = Sheet {
         },
     ],
 };
+
+/// The head of a data directory or of an archive.
+pub static HEADS: Sheet<[ListedHead], ListedHead> = Sheet {
+    name: "head",
+    title: "Head",
+    row: "data directory or archive with samples that are in its logs and in no block",
+    json: InJson::List("heads"),
+    rows: |heads, _| Rows::of(heads),
+    columns: &[
+        Column {
+            key: "min_time",
+            heading: "FROM",
+            unit: Unit::Time,
+            weight: 7,
+            explanation: "Time of the oldest sample, in milliseconds since the Unix epoch.",
+            value: |head| Value::Time(head.times.0),
+        },
+        Column {
+            key: "max_time",
+            heading: "TO",
+            unit: Unit::Time,
+            weight: 8,
+            explanation: "Time of the newest sample, in milliseconds since the Unix epoch.",
+            value: |head| Value::Time(head.times.1),
+        },
+        Column {
+            key: "gap_before",
+            heading: "GAP",
+            unit: Unit::Millis,
+            weight: 7,
+            explanation: "Length of the hole between the newest block and the head, in milliseconds; null without one.",
+            value: |head| head.gap.map_or(Value::None, Value::Duration),
+        },
+        Column {
+            key: "series",
+            heading: "SERIES",
+            unit: Unit::Count,
+            weight: 5,
+            explanation: "Series with samples; null for an archive, and for logs of more than 1 GiB, which are not read whole for a listing.",
+            value: |head| head.series.map_or(Value::None, Value::Count),
+        },
+        Column {
+            key: "samples",
+            heading: "SAMPLES",
+            unit: Unit::Count,
+            weight: 6,
+            explanation: "Samples that are in no block, and those that came late; null likewise.",
+            value: |head| head.samples.map_or(Value::None, Value::Count),
+        },
+        Column {
+            key: "bytes",
+            heading: "SIZE",
+            unit: Unit::Bytes,
+            weight: 5,
+            explanation: "Bytes of the logs that a start of Prometheus reads.",
+            value: |head| Value::Bytes(head.bytes),
+        },
+    ],
+};
+
+/// The head in a line for people.
+pub fn head_line(head: &ListedHead) -> String {
+    let mut line = "head: ".to_owned();
+    if let (Some(samples), Some(series)) = (head.samples, head.series) {
+        let (samples, series) = (count_text(samples), count_text(series));
+        let _ = write!(line, "{samples} samples of {series} series, ");
+    }
+    let (first, last) = head.times;
+    let _ = write!(line, "{} to {}", time_text(first), time_text(last));
+    if let Some(gap) = head.gap {
+        let _ = write!(line, ", {} behind the newest block", duration_text(gap));
+    }
+    let _ = writeln!(line, ", in logs of {}", bytes_text(head.bytes));
+    line
+}
 
 /// The logs as a table for people.
 pub fn text(logs: &[LogFacts], view: &View) -> String {

@@ -318,6 +318,7 @@ fn of_list() -> Vec<Json> {
     let directory = Object::new().with("path", string()).with("place", place());
     let directory = directory
         .sheets(blocks::LISTS)
+        .sheet(&logs::HEADS)
         .sheet(&logs::LOGS)
         .sheet(&blocks::TOTALS);
     vec![

@@ -56,6 +56,7 @@ fn json_has_a_fixed_set_of_keys() {
         "path",
         "place",
         "blocks",
+        "heads",
         "logs",
         "unreadable",
         "others",

@@ -160,8 +160,7 @@ fn the_archive_that_is_meant_is_found_among_all_parts_or_asked_for() {
     let first = desk.json(&["archives", "--repo", "fleet", "--source", "a"], 0);
     let first = first["archives"][0]["id"].as_str().unwrap();
     desk.run(&["diff", first, id, "--repo", "fleet"], 0);
-    // Logs are not compared, which is said.
-    desk.run(&["diff", first, id, "--content", "--repo", "fleet"], 3);
+    desk.run(&["diff", first, id, "--content", "--repo", "fleet"], 0);
 }
 
 #[test]
@@ -318,7 +317,7 @@ fn a_repository_of_which_only_the_descriptor_is_left_is_missed_by_every_command(
         (&["forget", "--keep-last", "1", "--prune"], 3),
         (&["prune"], 3),
         (&["check"], 3),
-        (&["restore", "latest", "--to", "back"], 1),
+        (&["restore", "latest", "--target", "back"], 1),
         (&["dump", "--archive", "latest"], 1),
     ];
     for (command, code) in commands {

@@ -14,7 +14,7 @@ use crate::fixtures::{fixture, tree};
 /// Samples of the block that is made of the logs in `dir`, which must be sound.
 fn samples_of(dir: &Path) -> u64 {
     let target = tempfile::tempdir().unwrap();
-    let head = Head::read(dir, ReadMode::Read).unwrap();
+    let head = Head::read(dir, ReadMode::Read, &Silent).unwrap();
     let Some(block) = head.write_block(target.path(), Ulid::generate()).unwrap() else {
         return 0;
     };
@@ -71,7 +71,7 @@ fn a_directory_without_samples_in_its_logs_makes_no_block() {
     assert_eq!(samples_of(dir.path()), 0);
     // Aside from what a block would be named, nothing is left.
     let target = tempfile::tempdir().unwrap();
-    let head = Head::read(dir.path(), ReadMode::Map).unwrap();
+    let head = Head::read(dir.path(), ReadMode::Map, &Silent).unwrap();
     assert_eq!(
         head.write_block(target.path(), Ulid::generate()).unwrap(),
         None

@@ -147,6 +147,7 @@ fn rows_are_sorted_by_value_before_the_first_of_them_are_taken() {
     let sorted = narthex(&[
         "list",
         "night-1",
+        "--no-head",
         "--columns",
         "ulid,samples",
         "--sort",
@@ -161,6 +162,7 @@ fn rows_are_sorted_by_value_before_the_first_of_them_are_taken() {
     let falling = narthex(&[
         "list",
         "night-1",
+        "--no-head",
         "--columns",
         "ulid,samples",
         "--sort=-samples",
@@ -174,6 +176,7 @@ fn rows_are_sorted_by_value_before_the_first_of_them_are_taken() {
     let by = [
         "analyze",
         "night-1",
+        "--no-head",
         "--by",
         "metric",
         "--columns",

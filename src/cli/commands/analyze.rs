@@ -7,6 +7,7 @@ use crate::capacity::{AnalyzeOptions, Analyzer};
 use crate::cli::args::{Output, OutputArgs};
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
+use crate::cli::heads::HeadArgs;
 use crate::cli::selection::SelectionArgs;
 use crate::cli::stored::StoredArgs;
 use crate::error::{Error, Result};
@@ -36,7 +37,7 @@ twice: what they cost by themselves, which adds up, and bytes of the series that
 
 With --csv and without --by the table is that of metrics.
 
-Blocks only: the head of a data directory (wal) is not read.
+The newest hours, which are in the logs of a data directory and in no block yet, count as the block that would be cut from them now; --no-head leaves them out.
 
 Several blocks are added up; a sample that two of them hold counts twice, as it is stored twice. What cannot be read is named on standard error \
 and counted, and the exit code is 3.")]
@@ -48,6 +49,8 @@ pub(crate) struct Args {
     stored: StoredArgs,
     #[command(flatten)]
     selection: SelectionArgs,
+    #[command(flatten)]
+    head: HeadArgs,
     #[arg(
         long,
         value_name = "TABLE",
@@ -67,7 +70,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let selection = args.selection.selection()?;
-    let blocks = args.stored.blocks(&args.paths, &selection, context)?;
+    let blocks = args
+        .stored
+        .blocks(&args.paths, &selection, args.head, context)?;
     let mut analyzer = Analyzer::new(AnalyzeOptions {
         selection,
         extended: args.extended,
@@ -102,10 +107,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     if analysed == 0 {
         context
             .progress
-            .remark(&"no block of this time: nothing was analysed, for the head (wal) is not read");
+            .remark(&"nothing of this time is there: nothing was analysed");
     }
-    let asked = args.selection.range()?;
-    problems |= args.stored.remark_unread(&args.paths, asked, context)?;
     let analysis = analyzer.finish();
     for fault in analyze::faults(&analysis) {
         context.progress.remark(&fault);

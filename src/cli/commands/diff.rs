@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::block::DataDir;
 use crate::cli::args::{REPOSITORY_HEADING, SourceArgs};
 use crate::cli::config::RepoName;
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
+use crate::cli::heads::HeadArgs;
 use crate::cli::logs;
 use crate::cli::repo::{REPO_VARIABLE, choose_to_read, open_repository};
 use crate::cli::selection::SelectionArgs;
@@ -41,7 +41,7 @@ an id. archive:latest is an archive whatever files there are, ./latest is a path
 
 Of two archives only the lists of blocks are compared, unless --content or another option about samples is given. Otherwise all samples are \
 read as a query would see them: overlapping blocks merged, deleted ranges left out, however blocks are cut or compacted. Archives are \
-unpacked into a temporary directory (TMPDIR), which must have room for them. Samples in write-ahead logs are not compared.
+unpacked into a temporary directory (TMPDIR), which must have room for them. The newest hours, which are in logs and in no block yet, are compared as well; --no-head leaves them out.
 
 That A and B differ is a result: the exit code is 0. It is 3 if anything could not be read; with --prove also unless they are equal to the level \
 asked for, and if neither has a series, because then nothing was proved.")]
@@ -69,6 +69,8 @@ pub(crate) struct Args {
     prove: Option<Level>,
     #[command(flatten)]
     selection: SelectionArgs,
+    #[command(flatten)]
+    head: HeadArgs,
     /// The most metrics, series and samples to name; all are counted. 0: all
     #[arg(
         long,
@@ -140,8 +142,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         return Ok(outcome.max(Ending::problems_if(is_doubtful)));
     }
     let (a, b) = (
-        open(SideName::A, a, &selection, context)?,
-        open(SideName::B, b, &selection, context)?,
+        open(SideName::A, a, &selection, args.head, context)?,
+        open(SideName::B, b, &selection, args.head, context)?,
     );
     let options = compare::CompareOptions {
         selection,
@@ -224,24 +226,26 @@ fn open(
     side: SideName,
     named: Named,
     selection: &Selection,
+    head: HeadArgs,
     context: &Context<'_>,
 ) -> Result<Readable> {
-    let asked = (selection.range != TimeRange::ALL).then_some(selection.range);
-    let unread = match &named {
-        Named::Path(path) => logs::remark_unread(std::slice::from_ref(path), asked, context)?,
-        Named::Archive(named) => logs::remark_unread_of(&named.archive, asked, context),
-    };
     let opened = match named {
         Named::Archive(named) => {
             let (repository, archive) = (&named.repository, &named.archive);
-            let mut opened = Opened::of_archive(repository, archive, &[], Need::Blocks, context)?;
+            let logs = !head.no_head && logs::has_head(archive, selection.range);
+            let need = Need::Blocks;
+            let mut opened = Opened::of_archive(repository, archive, &[], need, logs, context)?;
             opened.incomplete |= named.is_doubtful;
             opened
         }
         Named::Path(path) => Opened::of_paths(vec![path]),
     };
-    let path = opened.paths.first().map_or(Path::new(""), PathBuf::as_path);
-    let sources = SelectedBlocks::open(&DataDir::scan(path)?, selection.range, context.read_mode);
+    let opened = if head.no_head {
+        opened
+    } else {
+        opened.with_heads(selection.range, context)?
+    };
+    let sources = SelectedBlocks::open(&opened.scan_first()?, selection.range, context.read_mode);
     let mut told = Vec::new();
     for block in &sources.unreadable {
         context.progress.remark(&report::dump::unreadable(block));
@@ -249,7 +253,7 @@ fn open(
     }
     Ok(Readable {
         told,
-        incomplete: unread || opened.incomplete || sources.are_incomplete(),
+        incomplete: opened.incomplete || sources.are_incomplete(),
         sources,
         _opened: opened,
     })

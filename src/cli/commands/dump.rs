@@ -1,11 +1,11 @@
 //! `narthex dump`: samples as text.
 
 use std::io::{self, IsTerminal as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::block::DataDir;
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
+use crate::cli::heads::HeadArgs;
 use crate::cli::selection::SelectionArgs;
 use crate::cli::stored::{Need, StoredArgs};
 use crate::dump::{self, DumpFormat};
@@ -29,9 +29,10 @@ Blocks that Thanos downsampled hold aggregates: they follow as series of their o
 (count, sum, min, max, counter) and __resolution__ (5m, 1h), which --match can select.
 
 Series of several blocks are merged as a query would merge them, deleted ranges are left out. What is damaged is \
-named on standard error, skipped and counted, and the exit code is 3. Only blocks are read: samples that are still \
-in the write-ahead log are not dumped; they are named on standard error, and the exit code is 3 when --since or --until \
-asks for them or there is no block.")]
+named on standard error, skipped and counted, and the exit code is 3.
+
+The newest hours, which are in the logs of a data directory and in no block yet, are replayed as a start of Prometheus does; the server may run meanwhile. \
+--no-head leaves them out.")]
 pub(crate) struct Args {
     /// A data directory, a Prometheus snapshot or a block
     #[arg(required_unless_present = "archive")]
@@ -40,6 +41,8 @@ pub(crate) struct Args {
     stored: StoredArgs,
     #[command(flatten)]
     selection: SelectionArgs,
+    #[command(flatten)]
+    head: HeadArgs,
     /// What lines look like [default: text, with --json: json]
     #[arg(long)]
     format: Option<FormatName>,
@@ -59,9 +62,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let selection = args.selection.selection()?;
     let paths: Vec<PathBuf> = args.path.iter().cloned().collect();
     let need = Need::Samples(&selection);
-    let opened = args.stored.open(&paths, need, context)?;
-    let path = opened.paths.first().map_or(Path::new(""), PathBuf::as_path);
-    let dir = DataDir::scan(path)?;
+    let opened = args
+        .stored
+        .open_with_head(&paths, need, args.head, context)?;
+    let dir = opened.scan_first()?;
     let sources = SelectedBlocks::open(&dir, selection.range, context.read_mode);
     let progress = context.progress;
     for block in &sources.unreadable {
@@ -85,9 +89,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     for line in report::dump::closing(&tally) {
         progress.remark(&line);
     }
-    let asked = args.selection.range()?;
-    let unread = args.stored.remark_unread(&paths, asked, context)?;
-    let problems = unread || opened.incomplete || sources.are_incomplete() || tally.has_problems();
+    let problems = opened.incomplete || sources.are_incomplete() || tally.has_problems();
     Ok(Ending::problems_if(problems))
 }
 

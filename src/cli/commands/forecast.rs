@@ -1,7 +1,7 @@
 //! `narthex forecast`: how a server grows, and what its disk must hold.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::archive;
 use crate::block::DataDir;
@@ -9,12 +9,12 @@ use crate::cli::args::{Output, OutputArgs, REPOSITORY_HEADING, SourceArgs};
 use crate::cli::config::RepoName;
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
-use crate::cli::logs;
+use crate::cli::heads::{HeadArgs, HeadBlock};
 use crate::cli::repo::{REPO_VARIABLE, choose_to_read, open_repository};
 use crate::error::{Error, Result};
 use crate::forecast::{ForecastOptions, Past, forecast};
 use crate::inspect::BlockListing;
-use crate::model::{Millis, now};
+use crate::model::{Millis, TimeRange, now};
 use crate::report::Extent;
 use crate::report::forecast::{FORECAST, json, markdown, text};
 use crate::repository::{Server, StoredBlock, learn_streams, read_meta, take_ahead};
@@ -33,7 +33,7 @@ Examples:
 Growth follows from the blocks' metadata and sizes. A repository knows blocks that Prometheus has deleted, so its history is longer; \
 with a directory as well, that one says what is on disk now. Blocks that were compacted since count once. Several models are tried on the history \
 itself, and the one that would have foretold it best goes on. Bounds hold in 80 % of cases as far as the history tells; a short history \
-is called so. Everything counts from the end of the newest block.
+is called so. Everything counts from the end of the newest block, or of the head: the newest hours of a directory are in its logs, and --no-head leaves them out.
 
 In sizes KiB, MiB, GiB, TiB are powers of 1024. In --disk, GB are powers of 1000, as disks are sold; in --retention-size they are powers of 1024, \
 as Prometheus takes them.
@@ -64,6 +64,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", default_value = "90d", value_parser = positive, help_heading = "What is planned")]
     horizon: Millis,
     #[command(flatten)]
+    head: HeadArgs,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -82,10 +84,11 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let now = Some(now());
     let repository = args.location()?;
     let past = match (&args.dir, repository) {
-        (Some(dir), None) => of_directory(dir, now)?,
+        (Some(dir), None) => of_directory(dir, now, args.head, context)?,
         (None, Some(location)) => of_archives(&location, args, now)?,
         (Some(dir), Some(location)) => {
-            of_directory(dir, now)?.with_history_of(of_archives(&location, args, now)?)
+            let present = of_directory(dir, now, args.head, context)?;
+            present.with_history_of(of_archives(&location, args, now)?)
         }
         (None, None) => {
             return Err(Error::invalid(format!(
@@ -98,8 +101,6 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             .progress
             .remark(&format_args!("{}: {}", left_out.name, left_out.reason));
     }
-    let dirs: Vec<_> = args.dir.iter().cloned().collect();
-    let unread = logs::remark_unread(&dirs, None, context)?;
     let options = ForecastOptions {
         disk: args.disk,
         retention: args.retention,
@@ -116,7 +117,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         Output::Markdown => context.print(markdown(&forecast, &context.view))?,
         Output::Text => context.print(text(&forecast, &context.view))?,
     }
-    Ok(Ending::problems_if(unread || !past.left_out.is_empty()))
+    Ok(Ending::problems_if(!past.left_out.is_empty()))
 }
 
 impl Args {
@@ -128,11 +129,29 @@ impl Args {
     }
 }
 
-fn of_directory(dir: &std::path::Path, now: Option<Millis>) -> Result<Past> {
-    Ok(Past::of_listing(
-        &BlockListing::of(&DataDir::scan(dir)?),
-        now,
-    ))
+fn of_directory(
+    path: &Path,
+    now: Option<Millis>,
+    args: HeadArgs,
+    context: &Context<'_>,
+) -> Result<Past> {
+    let dir = DataDir::scan(path)?;
+    let mut past = Past::of_listing(&BlockListing::of(&dir), now);
+    if args.no_head {
+        return Ok(past);
+    }
+    let head = HeadBlock::of_dir(&dir, TimeRange::ALL, context)?;
+    if let Some((block, _)) = head.as_ref().and_then(|head| head.block.as_ref()) {
+        let listing = BlockListing::of(&DataDir::scan(block)?);
+        for block in &listing.blocks {
+            past.add_head(block, now);
+        }
+    }
+    if head.is_some_and(|head| head.incomplete) {
+        let reason = "part of the logs cannot be read";
+        past.leave_out(path.display().to_string(), reason);
+    }
+    Ok(past)
 }
 
 fn of_archives(location: &Location, args: &Args, now: Option<Millis>) -> Result<Past> {

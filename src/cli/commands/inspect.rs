@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::block::{Block, DataDir};
+use crate::block::Block;
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
+use crate::cli::heads::HeadArgs;
 use crate::cli::stored::{Need, StoredArgs};
 use crate::error::Result;
 use crate::inspect::inspect;
@@ -28,15 +29,19 @@ pub(crate) struct Args {
     paths: Vec<PathBuf>,
     #[command(flatten)]
     stored: StoredArgs,
+    #[command(flatten)]
+    head: HeadArgs,
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let mut inspected = Vec::new();
-    let opened = args.stored.open(&args.paths, Need::Blocks, context)?;
+    let opened = args
+        .stored
+        .open_with_head(&args.paths, Need::Blocks, args.head, context)?;
     let mut problems = opened.incomplete;
     let mut first = true;
     for path in &opened.paths {
-        let dir = DataDir::scan(path)?;
+        let dir = opened.scan(path)?;
         for entry in dir.blocks() {
             let block = Block::open_damaged(&entry.path, context.read_mode)
                 .and_then(|block| inspect(&block));
@@ -62,7 +67,6 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             first = false;
         }
     }
-    problems |= args.stored.remark_unread(&args.paths, None, context)?;
     if context.json {
         context.print_json(&json!({ "blocks": inspected }))?;
     }

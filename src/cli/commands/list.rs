@@ -7,11 +7,13 @@ use serde_json::json;
 use crate::block::{DataDir, DirKind};
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
+use crate::cli::heads::HeadArgs;
 use crate::cli::logs;
 use crate::cli::stored::{Need, StoredArgs};
 use crate::error::Result;
 use crate::inspect::BlockListing;
 use crate::model::now;
+use crate::replay::ListedHead;
 use crate::report::{blocks, safe_line};
 use crate::wal::LogFacts;
 
@@ -23,7 +25,7 @@ Examples:
   narthex list --archive latest --repo /srv/backup/prometheus
   narthex list data --json | jq '.directories[].blocks[].ulid'
 
-Reads metadata and file sizes of blocks; logs of up to 1 GiB are read whole, of longer ones the first and last segments; of an archive's logs its manifest says what they hold. Blocks whose metadata cannot be read are listed with the reason, those whose range of time cannot be true are marked, and the exit \
+Reads metadata and file sizes of blocks; logs of up to 1 GiB are read whole, of longer ones the first and last segments; of an archive's logs its manifest says what they hold. The head is what is in the logs and in no block yet. Blocks whose metadata cannot be read are listed with the reason, those whose range of time cannot be true are marked, and the exit \
 code is 3.")]
 pub(crate) struct Args {
     /// Data directories, Prometheus snapshots or blocks
@@ -31,6 +33,8 @@ pub(crate) struct Args {
     paths: Vec<PathBuf>,
     #[command(flatten)]
     stored: StoredArgs,
+    #[command(flatten)]
+    head: HeadArgs,
 }
 
 /// What is listed together: one directory, or the blocks of one that were named singly.
@@ -39,6 +43,7 @@ struct Group {
     place: DirKind,
     listings: Vec<BlockListing>,
     logs: Vec<LogFacts>,
+    heads: Vec<ListedHead>,
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
@@ -53,6 +58,16 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             stored => (stored.to_vec(), false),
         };
         incomplete |= unread;
+        let head = if args.head.no_head {
+            None
+        } else if args.stored.is_of_archive() {
+            opened.head.clone()
+        } else {
+            let (head, unread) = logs::head_at_a_glance(&dir, &logs, context);
+            incomplete |= unread;
+            head
+        };
+        let heads = head.into_iter().collect();
         let mut listing = BlockListing::of(&dir);
         listing.judge(now);
         let (path, place) = (shown_path(&dir), dir.place());
@@ -66,6 +81,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
                 place,
                 listings: vec![listing],
                 logs,
+                heads,
             }),
         }
     }
@@ -77,17 +93,20 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
                 group.place,
                 BlockListing::joined(group.listings),
                 group.logs,
+                group.heads,
             )
         })
         .collect();
     if context.json {
         let directories: Vec<_> = listed
             .iter()
-            .map(|(path, place, listing, logs)| blocks::json(path, *place, listing, logs))
+            .map(|(path, place, listing, logs, heads)| {
+                blocks::json(path, *place, listing, logs, heads)
+            })
             .collect();
         context.print_json(&json!({ "directories": directories }))?;
     } else {
-        for (i, (path, _, listing, logs)) in listed.iter().enumerate() {
+        for (i, (path, _, listing, logs, heads)) in listed.iter().enumerate() {
             if listed.len() > 1 {
                 let blank = if i == 0 { "" } else { "\n" };
                 context.print(format_args!(
@@ -95,7 +114,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
                     safe_line(&path.to_string_lossy())
                 ))?;
             }
-            let text = blocks::text(listing, logs, &context.view);
+            let text = blocks::text(listing, logs, heads, &context.view);
             context.print(text)?;
         }
     }
@@ -103,7 +122,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         || incomplete
         || listed
             .iter()
-            .any(|(_, _, listing, _)| listing.has_problems());
+            .any(|(_, _, listing, ..)| listing.has_problems());
     Ok(Ending::problems_if(problems))
 }
 

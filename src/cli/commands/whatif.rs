@@ -1,11 +1,11 @@
 //! `narthex whatif`: what a change would save, and what nobody uses.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::block::DataDir;
 use crate::cli::args::{Output, OutputArgs};
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
+use crate::cli::heads::HeadArgs;
 use crate::cli::stored::{Need, StoredArgs};
 use crate::error::{Error, Result};
 use crate::report::{self, whatif::Uses};
@@ -40,6 +40,8 @@ pub(crate) struct Args {
     path: Option<PathBuf>,
     #[command(flatten)]
     stored: StoredArgs,
+    #[command(flatten)]
+    head: HeadArgs,
     /// Drop metrics whose whole name matches; may be repeated
     #[arg(long, value_name = "REGEX")]
     drop_metric: Vec<Pattern>,
@@ -79,9 +81,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         ));
     }
     let paths: Vec<PathBuf> = args.path.iter().cloned().collect();
-    let opened = args.stored.open(&paths, Need::Blocks, context)?;
-    let path = opened.paths.first().map_or(Path::new(""), PathBuf::as_path);
-    let sources = CountedBlocks::open(&DataDir::scan(path)?, context.read_mode);
+    let opened = args
+        .stored
+        .open_with_head(&paths, Need::Blocks, args.head, context)?;
+    let sources = CountedBlocks::open(&opened.scan_first()?, context.read_mode);
     let mut problems = opened.incomplete || !sources.unreadable.is_empty();
     let progress = context.progress;
     let say = |lines: Vec<String>| lines.iter().for_each(|line| progress.remark(line));
@@ -90,7 +93,6 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     if sources.blocks.is_empty() {
         progress.remark(&"there is no block to go by");
     }
-    problems |= args.stored.remark_unread(&paths, None, context)?;
 
     let mut is_certain = true;
     let mut uses: Option<(Usage, UnusedMetrics)> = None;

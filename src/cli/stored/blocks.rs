@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::Need;
-use super::unpack::unpack;
+use super::unpack::{unpack, unpack_logs};
 use crate::block::BlockFiles;
 use crate::cli::context::Context;
+use crate::cli::heads::HeadBlock;
+use crate::cli::logs::in_order_end;
 use crate::error::Result;
 use crate::model::Ulid;
 use crate::raw::temporary_dir;
@@ -17,7 +19,12 @@ use crate::select::Selection;
 #[derive(Debug)]
 pub(crate) enum Blocks {
     /// Directories of blocks.
-    Dirs(Vec<PathBuf>),
+    Dirs {
+        /// These.
+        dirs: Vec<PathBuf>,
+        /// What was made of logs: it is there as long as this is.
+        heads: Vec<HeadBlock>,
+    },
     /// Blocks of an archive.
     Stored {
         /// The repository.
@@ -30,6 +37,8 @@ pub(crate) enum Blocks {
         doubtful: bool,
         /// What will be read of them.
         asked: Selection,
+        /// Whether its logs are read as well.
+        with_head: bool,
     },
 }
 
@@ -46,8 +55,10 @@ impl Blocks {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         match self {
-            Blocks::Dirs(dirs) => dirs.len(),
-            Blocks::Stored { chosen, .. } => chosen.len(),
+            Blocks::Dirs { dirs, .. } => dirs.len(),
+            Blocks::Stored {
+                chosen, with_head, ..
+            } => chosen.len() + usize::from(*with_head),
         }
     }
 
@@ -59,8 +70,8 @@ impl Blocks {
         context: &Context<'_>,
         mut visit: impl FnMut(&Path) -> Result<()>,
     ) -> Result<Left> {
-        let (repository, archive, chosen, doubtful, asked) = match self {
-            Blocks::Dirs(dirs) => {
+        let (repository, archive, chosen, doubtful, asked, with_head) = match self {
+            Blocks::Dirs { dirs, heads } => {
                 let bytes = |dir: &PathBuf| BlockFiles::scan(dir).map_or(0, |files| files.bytes());
                 let sizes: Vec<_> = dirs.iter().map(bytes).collect();
                 context.progress.begin("read", Some(sizes.iter().sum()));
@@ -69,7 +80,10 @@ impl Blocks {
                     context.progress.advance(bytes);
                 }
                 context.progress.end();
-                return Ok(Left::default());
+                return Ok(Left {
+                    incomplete: heads.iter().any(|head| head.incomplete),
+                    ..Left::default()
+                });
             }
             Blocks::Stored {
                 repository,
@@ -77,7 +91,8 @@ impl Blocks {
                 chosen,
                 doubtful,
                 asked,
-            } => (repository, archive, chosen, *doubtful, asked),
+                with_head,
+            } => (repository, archive, chosen, *doubtful, asked, *with_head),
         };
         let mut left = Left {
             incomplete: doubtful,
@@ -89,7 +104,7 @@ impl Blocks {
             let dir = copy.path().join(format!("archive-{}", archive.id.short()));
             let mut name = *ulid;
             let need = Need::Samples(asked);
-            match unpack(&copies, archive, &[*ulid], need, &dir, context) {
+            match unpack(&copies, archive, &[*ulid], need, false, &dir, context) {
                 Ok(unpacked) => {
                     left.incomplete |= unpacked.is_short || !unpacked.unread.is_empty();
                     name = unpacked.salvaged.get(ulid).copied().unwrap_or(name);
@@ -104,6 +119,23 @@ impl Blocks {
                 visit(&block)?;
             } else {
                 left.blocks += 1;
+            }
+        }
+        if with_head {
+            let copy = temporary_dir()?;
+            let dir = copy.path().join(format!("archive-{}", archive.id.short()));
+            match unpack_logs(&copies, archive, &dir, context) {
+                Ok(incomplete) => left.incomplete |= incomplete,
+                Err(error) => {
+                    context.progress.remark(&error.chain());
+                    left.incomplete = true;
+                }
+            }
+            let end = in_order_end(archive);
+            let head = HeadBlock::of_logs(&dir, end, asked.range, context)?;
+            left.incomplete |= head.incomplete;
+            if let Some((block, _)) = &head.block {
+                visit(block)?;
             }
         }
         Ok(left)

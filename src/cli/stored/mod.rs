@@ -4,13 +4,14 @@ mod blocks;
 mod opened;
 mod unpack;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::args::parse_label;
 use super::cache::{remark_vanished, unless_vanished, vanished_parts};
 use super::config::RepoName;
 use super::context::Context;
+use super::heads::{HeadArgs, HeadBlock};
 use super::logs;
 use super::repo::{REPO_VARIABLE, choose_to_read, open_repository};
 use crate::block::{BlockFiles, DataDir, read_meta};
@@ -152,11 +153,42 @@ impl StoredArgs {
     }
 
     /// The directories `paths`; or, with an archive, a copy of its blocks that `paths` name, all of
+    /// them if none is named. The newest hours of directories, and of an archive of which no block
+    /// is named, are there as `head` says.
+    pub(crate) fn open_with_head(
+        &self,
+        paths: &[PathBuf],
+        need: Need<'_>,
+        head: HeadArgs,
+        context: &Context<'_>,
+    ) -> Result<Opened> {
+        let opened = self.open_or_unpack(paths, need, !head.no_head, context)?;
+        if head.no_head || self.archive.is_some() && !paths.is_empty() {
+            return Ok(opened);
+        }
+        let asked = match need {
+            Need::Samples(selection) => selection.range,
+            _ => TimeRange::ALL,
+        };
+        opened.with_heads(asked, context)
+    }
+
+    /// The directories `paths`; or, with an archive, a copy of its blocks that `paths` name, all of
     /// them if none is named.
     pub(crate) fn open(
         &self,
         paths: &[PathBuf],
         need: Need<'_>,
+        context: &Context<'_>,
+    ) -> Result<Opened> {
+        self.open_or_unpack(paths, need, false, context)
+    }
+
+    fn open_or_unpack(
+        &self,
+        paths: &[PathBuf],
+        need: Need<'_>,
+        with_head: bool,
         context: &Context<'_>,
     ) -> Result<Opened> {
         let Some(selector) = &self.archive else {
@@ -172,7 +204,8 @@ impl StoredArgs {
             .iter()
             .map(|path| ulid(path))
             .collect::<Result<Vec<_>>>()?;
-        let mut opened = Opened::of_archive(&repository, &archive, &ulids, need, context)?;
+        let logs = with_head && logs::has_head(&archive, asked);
+        let mut opened = Opened::of_archive(&repository, &archive, &ulids, need, logs, context)?;
         opened.incomplete |= !doubts.is_empty();
         if paths.is_empty() {
             opened.incomplete |= remark_missed(&archive, context);
@@ -180,42 +213,32 @@ impl StoredArgs {
         Ok(opened)
     }
 
-    /// Names the logs beside the blocks that `paths` and the archive stand for, which the command
-    /// does not read. Says whether that leaves out something of the range of time that was
-    /// `asked` for, or everything.
-    pub(crate) fn remark_unread(
-        &self,
-        paths: &[PathBuf],
-        asked: Option<TimeRange>,
-        context: &Context<'_>,
-    ) -> Result<bool> {
-        let Some(selector) = &self.archive else {
-            return logs::remark_unread(paths, asked, context);
-        };
-        if !paths.is_empty() {
-            return Ok(false);
-        }
-        let repository = self.repository(selector)?;
-        let chosen = repository.find(selector, &self.filter(), now())?;
-        Ok(logs::remark_unread_of(&chosen.archive, asked, context))
-    }
-
     /// The blocks in the directories `paths`; or, with an archive, its blocks that `paths` name,
-    /// all of them if none is named. They are sorted by their start. Those that hold nothing of
-    /// the time that is `asked` for are left out; those whose metadata cannot be
-    /// read come last.
+    /// all of them if none is named; and the newest hours, as `head` says. They are sorted by their
+    /// start. Those that hold nothing of the time that is `asked` for are left out; those whose
+    /// metadata cannot be read come last.
     pub(crate) fn blocks(
         &self,
         paths: &[PathBuf],
         asked: &Selection,
+        head: HeadArgs,
         context: &Context<'_>,
     ) -> Result<Blocks> {
         let concerns = |min, max| asked.range.overlaps_block(min, max);
         let Some(selector) = &self.archive else {
-            let mut dirs = Vec::new();
+            let (mut dirs, mut heads) = (Vec::new(), BTreeMap::new());
             for path in paths {
                 let dir = DataDir::scan(path)?;
                 dirs.extend(dir.blocks().map(|entry| entry.path.clone()));
+                // A directory that is named twice is one.
+                let place = path.canonicalize().unwrap_or_else(|_| path.clone());
+                if head.no_head || heads.contains_key(&place) {
+                    continue;
+                }
+                if let Some(head) = HeadBlock::of_dir(&dir, asked.range, context)? {
+                    dirs.extend(head.block.iter().map(|(block, _)| block.clone()));
+                    heads.insert(place, head);
+                }
             }
             // A block that is named twice, or beside its directory, is one.
             let mut seen = BTreeSet::new();
@@ -240,9 +263,10 @@ impl StoredArgs {
                 })
                 .collect();
             blocks.sort();
-            return Ok(Blocks::Dirs(
-                blocks.into_iter().map(|(_, dir)| dir).collect(),
-            ));
+            return Ok(Blocks::Dirs {
+                dirs: blocks.into_iter().map(|(_, dir)| dir).collect(),
+                heads: heads.into_values().collect(),
+            });
         };
         let repository = self.repository(selector)?;
         let (archive, doubts) = find(&repository, selector, &self.filter(), asked.range, context)?;
@@ -263,6 +287,7 @@ impl StoredArgs {
             .collect();
         chosen.sort();
         let chosen = chosen.into_iter().map(|(_, ulid)| ulid).collect();
+        let with_head = !head.no_head && paths.is_empty() && logs::has_head(&archive, asked.range);
         let doubtful = !doubts.is_empty() | (paths.is_empty() && remark_missed(&archive, context));
         Ok(Blocks::Stored {
             repository,
@@ -270,6 +295,7 @@ impl StoredArgs {
             chosen,
             doubtful,
             asked: asked.clone(),
+            with_head,
         })
     }
 

@@ -30,11 +30,14 @@ pub(super) struct Unpacked {
     pub(super) is_short: bool,
 }
 
+/// Brings what `need` says of the blocks `ulids` of `archive`, of all of them if none is named,
+/// into the directory `dir`; with `logs` also those, if all are meant.
 pub(super) fn unpack(
     copies: &Copies,
     archive: &Archive,
     ulids: &[Ulid],
     need: Need<'_>,
+    logs: bool,
     dir: &Path,
     context: &Context<'_>,
 ) -> Result<Unpacked> {
@@ -44,8 +47,7 @@ pub(super) fn unpack(
         Wanted::Blocks(ulids.iter().copied().collect())
     };
     let target = Target::new(dir, false)?;
-    let with_logs = matches!(need, Need::BlocksAndLogs);
-    let logs = with_logs && ulids.is_empty();
+    let logs = logs && ulids.is_empty();
     let mut plan = restore::plan(&wanted, archive, &[], logs, &TargetContent::default())?;
     if let Need::Samples(asked) = need {
         plan.salvage = Some(Salvage {
@@ -54,7 +56,7 @@ pub(super) fn unpack(
             read_mode: context.read_mode,
         });
     }
-    if with_logs {
+    if matches!(need, Need::BlocksAndLogs) {
         // What is verified are the archive's own blocks.
         plan.kin_of = None;
     }
@@ -92,6 +94,29 @@ pub(super) fn unpack(
         unpacked.salvaged.extend(made);
     }
     Ok(unpacked)
+}
+
+/// Brings the logs of `archive` into the directory `dir`. Whether something of them could not be
+/// read; that has been said.
+pub(super) fn unpack_logs(
+    copies: &Copies,
+    archive: &Archive,
+    dir: &Path,
+    context: &Context<'_>,
+) -> Result<bool> {
+    let target = Target::new(dir, false)?;
+    let none = Wanted::Blocks(BTreeSet::new());
+    let plan = restore::plan(&none, archive, &[], true, &TargetContent::default())?;
+    target.refuse_without_room(&plan)?;
+    let report = restore::apply(&plan, copies, &target, context.progress)?;
+    for detour in &report.detours {
+        context.progress.remark(&report::backup::detour(detour));
+    }
+    for failed in &report.failed {
+        let (name, error) = (&failed.name, failed.error.chain());
+        context.progress.remark(&format_args!("{name}: {error}"));
+    }
+    Ok(!report.failed.is_empty())
 }
 
 /// Makes empty logs, and blocks whose small files are real, and whose others have nothing but their

@@ -86,7 +86,7 @@ fn every_sheet_can_be_walked_as_typed_values() {
 #[test]
 fn the_headline_says_what_the_tables_say() {
     let paths = ["night-1", "night-2"];
-    let run = |more: &[&str]| narthex(&[&["analyze"], &paths[..], more].concat());
+    let run = |more: &[&str]| narthex(&[&["analyze", "--no-head"], &paths[..], more].concat());
     let whole: Json = serde_json::from_str(&run(&["--json"]).out).unwrap();
     let headline = whole["headline"].as_array().unwrap();
     let of = |kind: &str| headline.iter().find(|line| line["kind"] == kind).unwrap();
@@ -206,11 +206,6 @@ fn an_archive_is_analysed_as_the_directory_it_came_from() {
     ]);
     let plain = narthex(&["analyze", "night-1", "--by", "job", "--csv"]);
     assert_eq!(archived.code, 0, "{}", archived.err);
-    assert!(
-        archived
-            .err
-            .contains(": the log holds 60,873 samples from ")
-    );
     assert_eq!(archived.out, plain.out);
     assert!(plain.out.lines().count() > 2, "{}", plain.out);
     let unknown = [
