@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::context::Context;
-use crate::block::{DataDir, DirKind, Meta};
+use crate::block::{DataDir, DirKind};
 use crate::model::{Millis, TimeRange};
 use crate::replay::{Head, ListedHead, hole};
 use crate::repository::{Archive, StoredWal};
+use crate::restore::in_order_end;
 use crate::wal::{Log, LogEntry, LogFacts, LogListing};
 
 /// Longest logs that are read whole to say what they hold, in bytes.
@@ -39,16 +40,6 @@ fn only_in_logs(
         (first <= last).then_some((first, last))
     };
     wal.and_then(behind).into_iter().chain(wbl).collect()
-}
-
-/// The end of the newest block of `archive` beside its log. Blocks of late samples may end ahead of
-/// what is in the log.
-pub(super) fn in_order_end(archive: &Archive) -> Option<Millis> {
-    let in_order = archive.blocks.iter().filter(|block| {
-        let mut hints = block.hints.iter();
-        !hints.any(|hint| Meta::KNOWN_HINTS.contains(&hint.as_str()))
-    });
-    in_order.map(|block| block.max_time).max()
 }
 
 /// The times, both included, of samples of the logs of `archive` that none of its blocks holds.

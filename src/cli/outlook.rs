@@ -18,7 +18,7 @@ use crate::progress::Silent;
 use crate::raw::ReadMode;
 use crate::report::start as report;
 use crate::repository::{StoredBlock, StoredWal};
-use crate::restore::{RestorePlan, RestoreReport};
+use crate::restore::{HeadPlan, RestorePlan, RestoreReport};
 use crate::start::{
     self, Assumptions, BlockFacts, DEFAULT_RETENTION, Facts, Obstacle, Opens, ReplayFacts, Stage,
     StepKind,
@@ -253,7 +253,13 @@ fn newest(plan: &RestorePlan<'_>) -> Option<Millis> {
             None => last,
         }
     });
-    ends.chain(plan.wal.and_then(StoredWal::end)).max()
+    let head = plan.head.as_ref().and_then(HeadPlan::times);
+    let head = head.map(|(_, last)| match &plan.exact {
+        Some(exact) => last.min(exact.part.range.last()),
+        None => last,
+    });
+    let logs = plan.wal.and_then(StoredWal::end);
+    ends.chain(logs).chain(head).max()
 }
 
 /// Time of the newest sample that came back into `dir`, by the indexes of the blocks and the

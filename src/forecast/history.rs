@@ -71,16 +71,24 @@ impl History {
         let cut: Vec<_> = blocks.iter().copied().filter(is_cut).collect();
         let levels = level_costs(&cut);
         let settled = levels.last().map_or(1.0, |cost| cost.index_share);
-        let share = |level: u64| {
-            let own = levels.iter().find(|cost| cost.level == level);
+        let head_range = head_range(&cut);
+        let share = |block: &KnownBlock| {
+            let own = levels.iter().find(|cost| cost.level == block.level);
             let own = own.map_or(1.0, |cost| cost.index_share);
+            // The block that is cut from a head has hardly more series than that had long before.
+            let part = if block.is_head {
+                (block.duration().max(1) as f64 / head_range as f64).min(1.0)
+            } else {
+                1.0
+            };
             // A merged index is never larger than its parts; a measurement that says so saw other
             // data.
-            if own > 0.0 {
+            let merged = if own > 0.0 {
                 (settled / own).min(1.0)
             } else {
                 1.0
-            }
+            };
+            part * merged
         };
         let lanes: Vec<Lane> = ranked(&blocks)
             .values()
@@ -110,7 +118,7 @@ impl History {
             spans,
             overlapping,
             too_old,
-            head_range: head_range(&cut),
+            head_range,
             series,
             levels,
         }
@@ -188,7 +196,10 @@ fn ranked<'a>(blocks: &[&'a KnownBlock]) -> BTreeMap<&'a Stream, Vec<Ranked<'a>>
 
 /// Sweeps over time and gives every stretch to the block that is believed most. Also says how many
 /// blocks lost time to one that has none of their sources.
-fn disjoint(ranked: &[Ranked<'_>], share: impl Fn(u64) -> f64 + Copy) -> (Vec<HistorySpan>, u64) {
+fn disjoint(
+    ranked: &[Ranked<'_>],
+    share: impl Fn(&KnownBlock) -> f64 + Copy,
+) -> (Vec<HistorySpan>, u64) {
     let mut events: Vec<(Millis, bool, Ranked<'_>)> = Vec::with_capacity(ranked.len() * 2);
     for &(rank, block) in ranked {
         events.push((block.min_time, true, (rank, block)));
@@ -230,7 +241,7 @@ fn disjoint(ranked: &[Ranked<'_>], share: impl Fn(u64) -> f64 + Copy) -> (Vec<Hi
             max_time,
             samples: block.samples as f64 * part,
             chunk_bytes: block.chunk_bytes as f64 * part,
-            index_bytes: block.index_bytes as f64 * part * share(block.level),
+            index_bytes: block.index_bytes as f64 * part * share(block),
             level: block.level,
         }
     });

@@ -124,9 +124,6 @@ impl KnownBlock {
     }
 }
 
-/// Range of the blocks that are cut from the head, if nothing else is known.
-const HEAD_RANGE: Millis = 2 * 3_600_000;
-
 /// What a data directory holds now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PresentUse {
@@ -232,15 +229,10 @@ impl Past {
     /// Adds the newest hours, of which no block has been cut yet, as the block that they would be
     /// now.
     pub fn add_head(&mut self, block: &ListedBlock, now: Option<Millis>) {
-        let mut head = KnownBlock {
+        let head = KnownBlock {
             is_head: true,
             ..KnownBlock::listed(block)
         };
-        // An index grows with the series, and a block of two hours has few more of them.
-        let duration = head.duration().clamp(0, HEAD_RANGE).unsigned_abs();
-        let share = u128::from(head.index_bytes) * u128::from(duration);
-        let share = share / u128::from(HEAD_RANGE.unsigned_abs());
-        head.index_bytes = u64::try_from(share).unwrap_or(head.index_bytes);
         self.add(head, "head", now);
     }
 

@@ -542,6 +542,10 @@ fn of_restore() -> Vec<Json> {
         .with("block", or_null("string"))
         .with("series", or_null("integer"))
         .with("samples", or_null("integer"));
+    let head = Object::new()
+        .with("block", string())
+        .with("series", count())
+        .with("samples", count());
     let taken = Object::new()
         .with("name", string())
         .with("from", strings())
@@ -550,6 +554,10 @@ fn of_restore() -> Vec<Json> {
         .with("archive", string())
         .with("min_time", or_null("integer"))
         .with("max_time", or_null("integer"))
+        .with(
+            "head",
+            json!({ "anyOf": [{ "type": "null" }, head.json()] }),
+        )
         .with("cut", list(cut.json()))
         .with("beside", strings())
         .with("failed", list(failed().with("salvageable", flag()).json()))
@@ -557,6 +565,7 @@ fn of_restore() -> Vec<Json> {
         .with("salvaged", list(salvaged()))
         .with("taken", list(taken.json()));
     let to_do = planned()
+        .with("head", flag())
         .with("to_cut", strings())
         .with("room", count())
         .with("free", or_null("integer"));

@@ -67,13 +67,23 @@ impl Exact {
 
 /// The new block in `dir`, which was made of `stored`, once it has been verified.
 pub(super) fn verified(stored: &StoredBlock, dir: &Path, read_mode: ReadMode) -> Result<CutBlock> {
+    let known = |kind: Kind| stored.findings.by_kind.contains_key(kind.id());
+    verified_block(dir, read_mode, known)
+}
+
+/// The new block in `dir`, once it has been verified. Oddities that are `known` are none.
+pub(super) fn verified_block(
+    dir: &Path,
+    read_mode: ReadMode,
+    known: impl Fn(Kind) -> bool,
+) -> Result<CutBlock> {
     let options = VerifyOptions {
         depth: Depth::Full,
         read_mode,
         ..VerifyOptions::default()
     };
     let verdict = verify_block(dir, options, &Silent)?;
-    refuse_unsound(stored, &verdict)?;
+    refuse_unsound(known, &verdict)?;
     let ulid = dir.file_name().and_then(|name| name.to_str()?.parse().ok());
     let mut bytes = verdict.stats.bytes;
     for name in ["meta.json", "tombstones"] {
@@ -90,8 +100,7 @@ pub(super) fn verified(stored: &StoredBlock, dir: &Path, read_mode: ReadMode) ->
 }
 
 /// An oddity that the original has as well, and that costs no sample, is no reason to refuse.
-fn refuse_unsound(stored: &StoredBlock, verdict: &BlockVerdict) -> Result<()> {
-    let known = |kind: Kind| stored.findings.by_kind.contains_key(kind.id());
+fn refuse_unsound(known: impl Fn(Kind) -> bool, verdict: &BlockVerdict) -> Result<()> {
     let kinds = verdict.findings.counts().map(|(kind, _)| kind);
     let new = kinds.filter(|kind| match kind.severity() {
         FindingSeverity::Note => false,

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::choose::{Choice, choose};
 use super::exact::Exact;
+use super::head::{HeadPlan, in_order_end};
 use super::permissions::Permissions;
 use super::stand_in::{Cover, Past, StandIn, stand_ins, undeletes};
 use crate::error::{Error, Result, did_you_mean};
@@ -48,6 +49,8 @@ pub struct RestorePlan<'a> {
     pub blocks: Vec<&'a StoredBlock>,
     /// WAL and WBL.
     pub wal: Option<&'a StoredWal>,
+    /// The newest hours as a block, in place of the logs: see [`RestorePlan::take_head`].
+    pub head: Option<HeadPlan<'a>>,
     /// Blocks of the archive that are not brought back, because the target holds what is in them.
     pub already_there: Vec<Ulid>,
     /// Whether the logs are not brought back, because the target has them.
@@ -87,6 +90,21 @@ impl<'a> RestorePlan<'a> {
             .filter(|block| is_damaged(block))
     }
 
+    /// Brings the newest hours of `archive`, of which this is a plan, back as a block and not as
+    /// logs, if the logs were to come back.
+    pub fn take_head(&mut self, archive: &Archive, read_mode: ReadMode) {
+        let Some(wal) = self.wal.take() else {
+            return;
+        };
+        let head = HeadPlan {
+            wal,
+            since: in_order_end(archive),
+            read_mode,
+        };
+        self.gaps = head.fill(&self.gaps);
+        self.head = Some(head);
+    }
+
     /// Blocks of aggregates that are brought back. A Prometheus starts with them, but cannot answer
     /// from them.
     pub fn aggregates(&self) -> impl Iterator<Item = &'a StoredBlock> {
@@ -104,10 +122,12 @@ impl<'a> RestorePlan<'a> {
         self.cuts(block) || self.salvage.as_ref().is_some_and(|salvage| salvage.bring)
     }
 
-    /// Size of everything that is brought back, in bytes; of a block that is cut, before.
+    /// Size of everything that is brought back, in bytes; of a block that is cut, before; of the
+    /// head, that of its logs.
     pub fn bytes(&self) -> u64 {
         let blocks = self.blocks.iter().map(|block| block.bytes());
-        let wal = self.wal.map(StoredWal::bytes);
+        let logs = self.wal.or(self.head.as_ref().map(|head| head.wal));
+        let wal = logs.map(StoredWal::bytes);
         blocks.chain(wal).fold(0, u64::saturating_add)
     }
 }
@@ -120,7 +140,8 @@ impl RestorePlan<'_> {
             self.blocks.iter().partition(|block| self.cuts(block));
         let largest = cut.iter().map(|block| block.bytes()).max();
         let whole = whole.iter().map(|block| block.bytes());
-        let all = whole.chain(self.wal.map(StoredWal::bytes)).chain(largest);
+        let logs = self.wal.or(self.head.as_ref().map(|head| head.wal));
+        let all = whole.chain(logs.map(StoredWal::bytes)).chain(largest);
         all.fold(0, u64::saturating_add)
     }
 }
@@ -197,9 +218,17 @@ pub fn plan<'a>(
                 let blocks = || chain.iter().flat_map(|archive| &archive.blocks);
                 let begin = blocks().map(|block| block.min_time).min();
                 let end = blocks().map(|block| block.max_time).max();
+                let log = archive.wal.as_ref().and_then(StoredWal::end);
+                let log = log.map_or_else(String::new, |last| {
+                    let id = archive.id.short();
+                    format!(
+                        ", and the log of archive {id} samples until {}",
+                        stamp(last)
+                    )
+                });
                 match begin.zip(end) {
                     Some((begin, end)) => format!(
-                        "no archive holds anything of this time: their blocks hold {} to {}",
+                        "no archive holds anything of this time: their blocks hold {} to {}{log}",
                         stamp(begin),
                         stamp(end)
                     ),
@@ -231,6 +260,7 @@ pub fn plan<'a>(
         excluded: choice.excluded,
         wal: wal.filter(|_| !has_wal),
         has_wal,
+        head: None,
         exact: None,
         salvage: None,
         permissions: Permissions::default(),

@@ -140,6 +140,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "model",
             "block",
             "cut",
+            "replay",
             "select",
             "verify",
             "repository",

@@ -114,21 +114,23 @@ fn the_head_of_an_archive_is_that_of_the_directory() {
     assert_eq!(block.json()["blocks"].as_array().unwrap().len(), 1);
 }
 
-#[test]
-fn a_log_that_is_damaged_is_named_by_whoever_reads_it() {
-    let night = Copy::of("night-1");
-    let wal = night.path().join("wal");
-    let mut segments: Vec<_> = fs::read_dir(&wal)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.is_file())
-        .collect();
+/// Spoils a record in the middle of the last segment but one.
+fn damage_middle_segment(night: &Copy) {
+    let listed = fs::read_dir(night.path().join("wal")).unwrap();
+    let paths = listed.map(|entry| entry.unwrap().path());
+    let mut segments: Vec<_> = paths.filter(|path| path.is_file()).collect();
     segments.sort();
     let middle = &segments[segments.len() - 2];
     let mut bytes = fs::read(middle).unwrap();
     let at = bytes.len() / 2;
     bytes[at] ^= 0x55;
     fs::write(middle, bytes).unwrap();
+}
+
+#[test]
+fn a_log_that_is_damaged_is_named_by_whoever_reads_it() {
+    let night = Copy::of("night-1");
+    damage_middle_segment(&night);
     let data = night.path().to_str().unwrap();
     for command in [
         &["dump", data][..],
@@ -171,4 +173,105 @@ fn blocks_of_late_samples_do_not_hide_the_log() {
         assert_eq!(ran.code, 0, "{read:?}: {}", ran.err);
         assert!(dumped(&ran.err) > 4_000, "{read:?}: {}", ran.err);
     }
+}
+
+/// What a restore with these options says, and the names of what it brings.
+fn restored(home: &std::path::Path, target: &str, more: &[&str], code: i32) -> (Json, Vec<String>) {
+    let restore = ["restore", "latest", "--repo", "repository", "--json"];
+    let to = ["--target", target];
+    let ran = backup_command::narthex(home, &[&restore[..], &to, more].concat());
+    assert_eq!(ran.code, code, "{more:?}: {}{}", ran.out, ran.err);
+    let listed = fs::read_dir(home.join(target)).into_iter().flatten();
+    let names = listed.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names = names.filter(|name| !name.starts_with('.')).collect();
+    (ran.json(), names)
+}
+
+#[test]
+fn the_newest_hours_come_back_as_a_block_where_part_of_an_archive_is_wanted() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| backup_command::narthex(home.path(), arguments);
+    let night = Copy::of("night-1");
+    let data = night.path().to_str().unwrap();
+    assert_eq!(run(&["backup", data, "--repo", "repository"]).code, 0);
+    let since = ["--since", "2026-11-22T01:58:10Z"];
+    let up = ["--match", "up"];
+    let dump = |dir: &str, more: &[&str]| run(&[&["dump", dir], more].concat()).out;
+
+    // The last seconds of one metric, and nothing else.
+    let exact = [&since[..], &["--exact"], &up].concat();
+    let (said, names) = restored(home.path(), "exact", &exact, 0);
+    assert_eq!(names.len(), 1, "{names:?}");
+    assert_eq!(said["head"]["block"], names[0].as_str());
+    assert_eq!(said["head"]["series"], 2);
+    assert_eq!(said["problems"], json!([]));
+    assert_eq!(said["gaps"], json!([]));
+    let wanted = dump(data, &[&since[..], &up].concat());
+    assert!(wanted.lines().count() > 100);
+    assert_eq!(dump("exact", &[]), wanted);
+    assert_eq!(run(&["verify", "exact"]).code, 0);
+
+    // Whole blocks of a time, the head among them.
+    let (said, names) = restored(home.path(), "since", &since, 0);
+    assert_eq!(names.len(), 1, "{names:?}");
+    assert_eq!(said["head"]["samples"], 21_128);
+    // Again it is there already.
+    let again = [&since[..], &["--add-missing"]].concat();
+    let (said, names) = restored(home.path(), "since", &again, 0);
+    assert_eq!((names.len(), &said["head"]), (1, &Json::Null));
+
+    // All of it, as a snapshot of the admin API would have it.
+    let (_, names) = restored(home.path(), "whole", &["--head", "block"], 0);
+    assert_eq!(names.len(), 4, "{names:?}");
+    let proved = run(&["diff", "whole", data, "--prove"]);
+    assert_eq!(proved.code, 0, "{}{}", proved.out, proved.err);
+    assert_eq!(run(&["verify", "whole"]).code, 0);
+
+    // As it was, or not at all, where that is said.
+    let (said, names) = restored(
+        home.path(),
+        "log",
+        &[&since[..], &["--head", "log"]].concat(),
+        0,
+    );
+    assert_eq!(
+        (names, &said["wal"]),
+        (vec!["wal".to_owned()], &json!(true))
+    );
+    let none = [
+        &["--since", "2026-11-22T01:57:00Z"][..],
+        &["--head", "none"],
+    ]
+    .concat();
+    let (said, names) = restored(home.path(), "none", &none, 0);
+    assert_eq!((names.len(), &said["head"]), (2, &Json::Null));
+    // Nothing of this is quietly empty.
+    for more in [
+        &["--since", "2027-01-01"][..],
+        &[&since[..], &["--head", "none"]].concat(),
+        &[&since[..], &["--exact", "--match", "nothing"]].concat(),
+        &[&since[..], &["--exact", "--head", "log"]].concat(),
+    ] {
+        let restore = ["restore", "latest", "--repo", "repository", "--target", "t"];
+        let ran = run(&[&restore[..], more].concat());
+        assert_eq!(ran.code, 1, "{more:?}: {}", ran.out);
+        assert!(!home.path().join("t").exists(), "{more:?}");
+    }
+}
+
+#[test]
+fn a_head_of_a_damaged_log_comes_back_as_far_as_it_goes_and_that_is_said() {
+    let home = tempfile::tempdir().unwrap();
+    let night = Copy::of("night-1");
+    damage_middle_segment(&night);
+    let data = night.path().to_str().unwrap();
+    let backup = ["backup", data, "--repo", "repository"];
+    assert_eq!(backup_command::narthex(home.path(), &backup).code, 3);
+    let since = ["--since", "2026-11-22T01:58:00Z"];
+    let (said, names) = restored(home.path(), "since", &since, 3);
+    assert_eq!(names.len(), 1, "{names:?}");
+    let problems = said["problems"].as_array().unwrap();
+    let is_short = |problem: &Json| problem["kind"] == "head-short";
+    assert!(problems.iter().any(is_short), "{problems:?}");
+    assert!(said["head"]["samples"].as_u64().unwrap() < 21_128);
 }

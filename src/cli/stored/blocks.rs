@@ -7,12 +7,12 @@ use super::unpack::{unpack, unpack_logs};
 use crate::block::BlockFiles;
 use crate::cli::context::Context;
 use crate::cli::heads::HeadBlock;
-use crate::cli::logs::in_order_end;
 use crate::error::Result;
 use crate::model::Ulid;
 use crate::raw::temporary_dir;
 use crate::repository::copies::Copies;
 use crate::repository::{Archive, Repository};
+use crate::restore::in_order_end;
 use crate::select::Selection;
 
 /// Blocks that are read one after the other.

@@ -6,7 +6,8 @@ mod cut;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::exact::CutOutcome;
+use super::exact::{CutOutcome, Exact};
+use super::head::{HeadOutcome, HeadPlan};
 use super::plan::RestorePlan;
 use super::salvage::Salvaged;
 use super::stage::{Stage, Target};
@@ -31,6 +32,8 @@ pub struct RestoreReport {
     pub cut: Vec<CutOutcome>,
     /// Whether the WAL is.
     pub wal: bool,
+    /// What became of the newest hours, where they were to come as a block.
+    pub head: Option<HeadOutcome>,
     /// Bytes that were written.
     pub bytes: u64,
     /// Begin and end, exclusive, of the time that these blocks and logs are of, as far as
@@ -237,6 +240,19 @@ pub fn apply(
             Err(error) => report.fail("wal".to_owned(), error),
         }
     }
+    if let Some(head) = &plan.head {
+        let (exact, kin_of) = (plan.exact.as_ref(), plan.kin_of.as_deref());
+        match work.stage_head(head, exact, kin_of, &plan.present)? {
+            Ok(made) => {
+                if let Some(block) = made.block {
+                    staged.push((block.ulid, block.bytes));
+                    report.cover(head_time(head, exact));
+                }
+                report.head = Some(made);
+            }
+            Err(error) => report.fail("head".to_owned(), error),
+        }
+    }
     progress.end();
     (report.detours, report.mixed) = work.told();
     if staged.is_empty()
@@ -248,7 +264,9 @@ pub fn apply(
         let nothing = format!("nothing could be restored: {name}{hint}");
         return Err(failed.error.context(nothing));
     }
-    let count = report.cut.len() + report.salvaged.len();
+    let is_new = |head: &&HeadOutcome| !head.is_there;
+    let heads = report.head.iter().filter(is_new).count();
+    let count = report.cut.len() + report.salvaged.len() + heads;
     if staged.is_empty() && logs.is_empty() && count > 0 {
         return Err(Error::not_found(format!(
             "nothing is left of the {count} blocks of this time: no series that is selected has a sample there"
@@ -290,6 +308,16 @@ impl RestoreReport {
             salvageable: false,
         });
     }
+}
+
+/// Begin and end, exclusive, of what is wanted of the head, as far as its manifest says.
+fn head_time(head: &HeadPlan<'_>, exact: Option<&Exact>) -> (Millis, Millis) {
+    let range = exact.map_or(TimeRange::ALL, |exact| exact.part.range);
+    let (first, last) = head.times().unwrap_or((range.since, range.last()));
+    (
+        first.max(range.since),
+        last.saturating_add(1).min(range.until),
+    )
 }
 
 /// The sources of which archives have those of `blocks` that no archive of `source` has.

@@ -11,12 +11,13 @@ use std::path::{Path, PathBuf};
 use crate::cli::args::{SourceArgs, local_path};
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
+use crate::cli::logs::has_head;
 use crate::cli::outlook::Outlook;
 use crate::cli::ownership::OwnershipArgs;
 use crate::cli::repo::RepoArgs;
 use crate::cli::selection::time_range;
 use crate::cli::stored::find;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{TimeRange, Ulid, now};
 use crate::raw::ReadMode;
 use crate::repository::copies::Copies;
@@ -42,7 +43,7 @@ Examples:
 Mend a data directory in place, while its server is stopped:
   narthex restore latest --target /var/lib/prometheus --replace-damaged
 
-Give a colleague one job's samples of a day, and nothing else (the last hours of a server are in its log, which cannot be cut):
+Give a colleague one job's samples of a day, and nothing else:
   narthex restore latest --target /tmp/api --since 2026-11-20 --until 2026-11-21 --exact --match '{job=\"api\"}'
 
 Every file is proved before it becomes visible, nothing is overwritten, and what the target's file system has no room for is not begun. Without --since, --until, --block \
@@ -64,8 +65,11 @@ block with a new ULID: samples from --since on and before --until, of series tha
 ones. Other blocks come back as they were. New blocks are verified in full before they become visible; until then \
 their originals lie beside them, for which there must be room. Blocks that were damaged when they were archived are not cut but named, with exit code 3. Of \
 blocks that are damaged in the repository only what is wanted need be sound; what of it is not is named, and the rest comes back with exit code 3. \
-It needs an empty target. A write-ahead log cannot be cut and is left out: samples that are in no block yet do not come back. When nothing at \
-all is left, the exit code is 1.
+It needs an empty target. When nothing at all is left, the exit code is 1.
+
+The newest hours are in the logs of the archive, and in no block yet. With the whole archive these logs come back as they were, so that a server goes on where it was; with \
+--since, --until or --exact one block is made of them, as a start of Prometheus would replay them, verified and cut like the others. --head says it otherwise: \
+log, block or none.
 
 With --replace-damaged every block of the target is verified, those of --block if any are given. Of a damaged one a sound copy is looked for, in this archive and then in all others; it is written beside, verified in full, and then takes the place of the damaged block, which stays as ULID.damaged: Prometheus passes over it. Sound blocks are not touched. meta.json and tombstones stay as they are where they are sound, and with them what was deleted since the backup. A block that is named with --block is replaced for warnings, too. Owner and permissions are those of the damaged block. It can be run again after it was interrupted. The exit code is 3 where something stays damaged.")]
 pub(crate) struct Args {
@@ -102,6 +106,16 @@ pub(crate) struct Args {
     /// --match
     #[arg(long, requires = "bounds", conflicts_with_all = ["wal", "add_missing"], help_heading = "What comes back")]
     exact: bool,
+    /// The newest hours, which are in the logs of the archive and in no block: as these logs, as a
+    /// block that is made of them, or not at all [default: log; with --since, --until or --exact
+    /// block; with --block none]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM",
+        help_heading = "What comes back"
+    )]
+    head: Option<HeadForm>,
     /// Only these series, as a PromQL selector; may be repeated
     #[arg(
         short,
@@ -122,11 +136,11 @@ pub(crate) struct Args {
     /// Only this block of the archive; may be given several times
     #[arg(long, value_name = "ULID", help_heading = "What comes back")]
     block: Vec<Ulid>,
-    /// Restore WAL and WBL of the archive also with --since, --until or --block
-    #[arg(long, conflicts_with = "no_wal", help_heading = "What comes back")]
+    /// The same as --head log
+    #[arg(long, conflicts_with_all = ["no_wal", "head"], help_heading = "What comes back")]
     wal: bool,
-    /// Do not restore WAL and WBL
-    #[arg(long, help_heading = "What comes back")]
+    /// The same as --head none
+    #[arg(long, conflicts_with = "head", help_heading = "What comes back")]
     no_wal: bool,
     /// Restore into a directory that is not empty what is not in it yet; blocks that are there are
     /// compared by the names and sizes of their files
@@ -134,13 +148,24 @@ pub(crate) struct Args {
     add_missing: bool,
     /// Put sound copies in the place of damaged blocks of the target, a data directory in which no
     /// server is at work; with --block of these alone
-    #[arg(long, conflicts_with_all = ["bounds", "exact", "as_archived", "salvage", "wal", "no_wal", "add_missing"], help_heading = "Damaged blocks")]
+    #[arg(long, conflicts_with_all = ["bounds", "exact", "as_archived", "salvage", "head", "wal", "no_wal", "add_missing"], help_heading = "Damaged blocks")]
     replace_damaged: bool,
     #[command(flatten)]
     ownership: OwnershipArgs,
     /// Say what would be restored, and do nothing
     #[arg(long)]
     dry_run: bool,
+}
+
+/// In which form the newest hours come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum HeadForm {
+    /// As the logs that they are in
+    Log,
+    /// As one block, made of the logs
+    Block,
+    /// Not at all
+    None,
 }
 
 impl Args {
@@ -160,6 +185,26 @@ impl Args {
         }
         let range = time_range(self.since.as_deref(), self.until.as_deref())?;
         Ok(range.map_or(Wanted::Archive, Wanted::Range))
+    }
+
+    /// In which form the newest hours come back.
+    fn head(&self, wanted: &Wanted) -> Result<HeadForm> {
+        let form = match self.head {
+            Some(form) => form,
+            None if self.no_wal => HeadForm::None,
+            None if self.wal => HeadForm::Log,
+            None => match wanted {
+                Wanted::Archive if !self.exact => HeadForm::Log,
+                Wanted::Archive | Wanted::Range(_) => HeadForm::Block,
+                Wanted::Blocks(_) => HeadForm::None,
+            },
+        };
+        if self.exact && form == HeadForm::Log {
+            return Err(Error::invalid(
+                "expected --head block or --head none beside --exact, found --head log: a log cannot be cut",
+            ));
+        }
+        Ok(form)
     }
 
     /// What blocks are to be cut down to, if they are.
@@ -209,7 +254,15 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         let detail = format!("{dir} was left by an interrupted restore; remove it");
         told.tell(ProblemKind::StageLeft.at(dir.to_string(), detail));
     }
-    let with_wal = !args.no_wal && !args.exact && (args.wal || wanted == Wanted::Archive);
+    let head = args.head(&wanted)?;
+    let with_wal = match head {
+        HeadForm::Log => true,
+        HeadForm::Block => match &wanted {
+            Wanted::Range(range) => has_head(&archive, *range),
+            Wanted::Archive | Wanted::Blocks(_) => has_head(&archive, TimeRange::ALL),
+        },
+        HeadForm::None => false,
+    };
     let present = target.present()?;
     let copies = Copies::new(&repository)?;
     learn(
@@ -223,13 +276,18 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     )?;
     let mut plan = restore::plan(&wanted, &archive, &chain, with_wal, &present)?;
     plan.exact = args.exact(&wanted, context.read_mode);
+    if head == HeadForm::Block {
+        plan.take_head(&archive, context.read_mode);
+    }
     plan.salvage = Some(Salvage {
         asked: Selection::default(),
         bring: args.salvage,
         read_mode: context.read_mode,
     });
     plan.permissions = args.ownership.permissions();
-    remark_wal(args, &wanted, &archive, (&chain, &plan), &told);
+    if head != HeadForm::None {
+        remark_wal(args, &wanted, &archive, (&chain, &plan), &told);
+    }
     remark_choice(&plan, &wanted, &told);
     remark_missed(&wanted, &archive, &chain, &plan, &told);
     remark_damaged(&plan, &wanted, &told);

@@ -10,7 +10,7 @@ use crate::model::Ulid;
 use crate::report::backup::{RESTORE, detour_json, gap_text};
 use crate::report::{self, Extent, Value};
 use crate::repository::{Archive, StoredBlock};
-use crate::restore::{self, CutOutcome, RestorePlan, StandIn, Target};
+use crate::restore::{self, CutBlock, CutOutcome, RestorePlan, StandIn, Target};
 use crate::units::{bytes_text, count_text};
 
 pub(super) fn print_plan(
@@ -29,6 +29,7 @@ pub(super) fn print_plan(
             "to_cut": to_cut,
             "already_there": plan.already_there,
             "wal": plan.wal.is_some(),
+            "head": plan.head.is_some(),
             "bytes": plan.bytes(),
             "room": plan.room(),
             "free": free,
@@ -52,11 +53,15 @@ pub(super) fn print_plan(
         let bytes = bytes_text(wal.bytes());
         context.print(format_args!("restore        WAL  {bytes}\n"))?;
     }
+    if let Some(head) = &plan.head {
+        let bytes = bytes_text(head.wal.bytes());
+        context.print(format_args!("make a block   head, of logs of {bytes}\n"))?;
+    }
     print_rest(plan, context)?;
-    let wal = if plan.wal.is_some() {
-        " and the WAL"
-    } else {
-        ""
+    let wal = match (&plan.wal, &plan.head) {
+        (Some(_), _) => " and the WAL",
+        (None, Some(_)) => " and the head",
+        (None, None) => "",
     };
     let (count, bytes) = (plan.blocks.len(), bytes_text(plan.bytes()));
     let (room, dir) = (bytes_text(plan.room()), target.existing().display());
@@ -89,6 +94,7 @@ pub(super) fn print_report(
             "cut": report.cut.iter().map(cut_json).collect::<Vec<_>>(),
             "already_there": plan.already_there,
             "wal": report.wal,
+            "head": report.head.as_ref().and_then(|head| head.block).map(head_json),
             "bytes": report.bytes,
             "min_time": report.time.map(|time| time.0),
             "max_time": report.time.map(|time| time.1),
@@ -129,6 +135,18 @@ pub(super) fn print_report(
             None => context.print(format_args!("nothing of     {original}\n"))?,
         }
     }
+    match report.head.as_ref().map(|head| (head.block, head.is_there)) {
+        Some((Some(made), _)) => {
+            let (series, samples) = (count_text(made.series), count_text(made.samples));
+            let ulid = made.ulid;
+            context.print(format_args!(
+                "head           {ulid}: {samples} samples of {series} series\n"
+            ))?;
+        }
+        Some((None, true)) => context.print("already there  the head\n")?,
+        Some((None, false)) => context.print("nothing of     the head\n")?,
+        None => {}
+    }
     for salvaged in &report.salvaged {
         let original = salvaged.original;
         if let Some(made) = &salvaged.block {
@@ -162,6 +180,10 @@ fn cut_json(cut: &CutOutcome) -> serde_json::Value {
         "series": cut.block.map(|made| made.series),
         "samples": cut.block.map(|made| made.samples),
     })
+}
+
+fn head_json(made: CutBlock) -> serde_json::Value {
+    json!({"block": made.ulid, "series": made.series, "samples": made.samples})
 }
 
 fn print_rest(plan: &RestorePlan<'_>, context: &mut Context<'_>) -> Result<()> {

@@ -25,7 +25,7 @@ pub(in crate::cli::commands::restore) fn remark_wal(
         Wanted::Archive => args.exact,
         Wanted::Blocks(_) => false,
     };
-    if !is_asked || args.no_wal {
+    if !is_asked {
         return;
     }
     let wanted_of = |spans: Vec<(Millis, Millis)>| {
@@ -36,19 +36,15 @@ pub(in crate::cli::commands::restore) fn remark_wal(
         let inside: Vec<_> = inside.filter(|(first, last)| first <= last).collect();
         inside
     };
-    let own = if plan.wal.is_some() {
+    let comes = plan.wal.is_some() || plan.head.is_some() || plan.has_wal;
+    let own = if comes {
         Vec::new()
     } else {
         wanted_of(in_logs_only(archive))
     };
-    let what = if args.exact {
-        "the WAL cannot be cut and is left out; restore without --exact and with --wal to have them"
-    } else {
-        "it is not restored; add it with --wal"
-    };
     for (first, last) in &own {
         told.tell(ProblemKind::LogOnly.at("wal", format!(
-            "samples that are asked for, from {} to {}, are in the WAL of the archive only: {what}, or leave it out on purpose with --no-wal",
+            "samples that are asked for, from {} to {}, are in the log of the archive only: it is not restored; add it with --head log or --head block, or leave it out on purpose with --head none",
             time_text(*first),
             time_text(*last)
         )));
@@ -60,13 +56,7 @@ pub(in crate::cli::commands::restore) fn remark_wal(
     // covers.
     let uncovered = uncovered(plan, range);
     let mut covered = own;
-    covered.extend(
-        archive
-            .wal
-            .iter()
-            .filter(|_| plan.wal.is_some())
-            .filter_map(span),
-    );
+    covered.extend(archive.wal.iter().filter(|_| comes).filter_map(span));
     let mut others: Vec<_> = chain
         .iter()
         .filter(|other| other.id != archive.id)
@@ -94,7 +84,7 @@ pub(in crate::cli::commands::restore) fn remark_wal(
             let id = other.id.short();
             told.tell(ProblemKind::LogElsewhere.at(id, format!(
                 "no block holds the time from {} to {}, and the log of archive {id} holds samples of it: restore that archive by its id to have them, or \
-                 leave logs out on purpose with --no-wal",
+                 leave logs out on purpose with --head none",
                 time_text(*first),
                 time_text(*last)
             )));

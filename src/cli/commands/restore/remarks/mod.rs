@@ -16,7 +16,9 @@ use crate::repository::{
     Archive, ArchiveGap, LeftOutKind, Repository, SourceFilter, StoredBlock, learn_streams,
     read_meta,
 };
-use crate::restore::{self, Permissions, ProblemKind, RestorePlan, Target, TargetContent, Wanted};
+use crate::restore::{
+    self, HeadPlan, Permissions, ProblemKind, RestorePlan, Target, TargetContent, Wanted,
+};
 use crate::stored::fetch_file;
 pub(super) use logs::remark_wal;
 pub(super) use told::Told;
@@ -41,6 +43,12 @@ pub(super) fn remark_report(report: &restore::RestoreReport, wanted: &Wanted, to
     }
     for mixed in &report.mixed {
         told.tell(ProblemKind::Mixed.at(mixed.name.as_str(), report::backup::mixed(mixed)));
+    }
+    let broken = report.head.iter().flat_map(|head| &head.broken);
+    for broken in broken {
+        told.tell(ProblemKind::HeadShort.at("head", format!(
+            "{broken}: what follows it in this log is in no block; --head log brings the log itself back"
+        )));
     }
     if let Some(error) = &report.left_behind {
         let error = error.chain();
@@ -236,7 +244,9 @@ pub(super) fn remark_missed(
         let of = name.split('/').next().unwrap_or(name);
         let may_lack = match of.parse() {
             Ok(ulid) => !is_range || !held.contains(&ulid),
-            Err(_) => !is_range || plan.wal.is_some() || !uncovered.is_empty(),
+            Err(_) => {
+                !is_range || plan.wal.is_some() || plan.head.is_some() || !uncovered.is_empty()
+            }
         };
         if left_out.kind() == LeftOutKind::Unknown || may_lack {
             told.tell(ProblemKind::Missed.at(name.as_str(), missed_text(left_out)));
@@ -346,8 +356,11 @@ pub(super) fn range(wanted: &Wanted) -> TimeRange {
 
 /// The gaps between the blocks of `plan`, and what of `range` lies before and behind all of them.
 fn uncovered(plan: &RestorePlan<'_>, range: TimeRange) -> Vec<ArchiveGap> {
+    let head = plan.head.as_ref().and_then(HeadPlan::times);
     let begins = plan.blocks.iter().map(|block| block.min_time);
+    let begins = begins.chain(head.map(|(first, _)| first));
     let ends = plan.blocks.iter().map(|block| block.max_time);
+    let ends = ends.chain(head.map(|(_, last)| last.saturating_add(1)));
     let (first, last) = (begins.min(), ends.max());
     let before = ArchiveGap {
         min_time: range.since,
