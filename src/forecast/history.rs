@@ -116,11 +116,11 @@ impl History {
         let (spans, overlapping) = add_up(lanes);
         History {
             spans,
+            levels,
             overlapping,
             too_old,
             head_range,
             series,
-            levels,
         }
     }
 
