@@ -71,6 +71,12 @@ impl State {
             self.data.display()
         );
         let mut differences = self.differences(tools, &restored[1]);
+        // Of the head as a block no other is answered.
+        let blocks = scratch.path().join("blocks");
+        let repository = scratch.path().join("repository-dense");
+        let mut restore = narthex(["restore", "latest", "--head", "block", "--repo"]);
+        run(restore.arg(repository).arg("--target").arg(&blocks), &[0]);
+        differences.extend(self.differences(tools, &blocks));
         if !differences.is_empty() {
             // What no copy can answer is no fault of this one.
             let original = scratch.path().join("copy");

@@ -6,7 +6,7 @@ use std::{env, fs, thread};
 
 use super::answer::{Answer, assert_none};
 use super::late_target::LATE_FOR;
-use super::program::{archives, backup, check, restore, run};
+use super::program::{archives, backup, check, narthex, restore, run};
 use super::server::{Server, wait_until};
 use super::tools::{Release, Tools};
 use super::tree;
@@ -60,7 +60,31 @@ fn archives_answer_as_the_server_did(release: Release) {
         );
         let invented = restored.missing_from(&known);
         assert_none(&invented, "restored samples were never answered");
+        let blocks = home.path().join(format!("{id}-blocks"));
+        head_answers_as_the_log(&tools, id, &repository, &blocks, &restored);
     }
+}
+
+/// Brings the archive `id` back into `target` with its head as a block, from which a server answers
+/// what it answers from the log.
+fn head_answers_as_the_log(
+    tools: &Tools,
+    id: &str,
+    repository: &Path,
+    target: &Path,
+    from_log: &Answer,
+) {
+    let mut restore = narthex(["restore", id, "--head", "block", "--repo"]);
+    run(restore.arg(repository).arg("--target").arg(target), &[0]);
+    assert!(!target.join("wal").exists() && !target.join("wbl").exists());
+    let from_block = Server::answering_from(tools, target).everything();
+    let lost = from_log.missing_from(&from_block);
+    assert_none(&lost, "samples of the log are not in the block of the head");
+    let invented = from_block.missing_from(from_log);
+    assert_none(
+        &invented,
+        "samples of the block of the head are not in the log",
+    );
 }
 
 /// Backs up the live directory; returns what the server could answer just before.
@@ -143,6 +167,9 @@ fn deletions_cleaning_and_snapshots_cost_no_archive(release: Release) {
             let invented = restored.missing_from(&known);
             assert_none(&invented, "restored samples were never answered");
         }
+        let blocks = home.path().join("blocks");
+        head_answers_as_the_log(&tools, id, &repository, &blocks, &restored);
+        fs::remove_dir_all(blocks).unwrap();
         fs::remove_dir_all(target).unwrap();
     }
     // All are of one server, or nobody could say which is the latest.
