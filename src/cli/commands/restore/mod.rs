@@ -107,8 +107,8 @@ pub(crate) struct Args {
     #[arg(long, requires = "bounds", conflicts_with_all = ["wal", "add_missing"], help_heading = "What comes back")]
     exact: bool,
     /// The newest hours, which are in the logs of the archive and in no block: as these logs, as a
-    /// block that is made of them, or not at all [default: log; with --since, --until or --exact
-    /// block; with --block none]
+    /// block that is made of them, or not at all [default: log of a whole archive, block for a time
+    /// or for series, none beside single blocks]
     #[arg(
         long,
         value_enum,
