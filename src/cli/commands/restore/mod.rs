@@ -102,8 +102,7 @@ pub(crate) struct Args {
         help_heading = "What comes back"
     )]
     until: Option<String>,
-    /// Cut blocks: bring back nothing but the time of --since and --until and the series of
-    /// --match
+    /// Cut blocks: bring back nothing but the time and the series that are asked for
     #[arg(long, requires = "bounds", conflicts_with_all = ["wal", "add_missing"], help_heading = "What comes back")]
     exact: bool,
     /// The newest hours, which are in the logs of the archive and in no block: as these logs, as a
