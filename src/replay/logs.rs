@@ -12,7 +12,7 @@ use crate::chunk::OwnedSample;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{CounterReset, HistogramSample, Millis, Sample};
 use crate::progress::Progress;
-use crate::raw::{FileBytes, Malformed, ReadMode};
+use crate::raw::{FileBytes, Malformed, ReadMode, crc32c};
 use crate::wal::{
     Broken, EntryType, HeadSeriesRef, HistogramEntry, Log, LogListing, LogRecord, RawRecord,
     Records, SegmentFile,
@@ -20,6 +20,10 @@ use crate::wal::{
 
 /// A series that is logged as gone has everything deleted (since Prometheus 3.10).
 const ALL_TIME: (Millis, Millis) = (Millis::MIN, Millis::MAX);
+
+/// What [`Replay::digest`] begins with, and is multiplied by: FNV-1a (Fowler, Noll, Vo) with 64 bits.
+const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 
 /// What is deleted, both ends included.
 pub(super) type Interval = (Millis, Millis);
@@ -37,6 +41,8 @@ pub(super) struct Replay {
     min_valid_time: Millis,
     unknown: u64,
     broken: Vec<String>,
+    /// Tells records from others: FNV-1a of their CRC-32C checksums.
+    pub(super) digest: u64,
     samples: u64,
     times: Option<(Millis, Millis)>,
 }
@@ -114,6 +120,7 @@ impl Replay {
             min_valid_time,
             unknown: 0,
             broken: Vec::new(),
+            digest: FNV_BASIS,
             samples: 0,
             times: None,
         };
@@ -196,6 +203,8 @@ impl Replay {
     }
 
     fn record(&mut self, record: &RawRecord<'_>) -> Result<(), Stop> {
+        let checksum = u64::from(crc32c(record.payload));
+        self.digest = (self.digest ^ checksum).wrapping_mul(FNV_PRIME);
         let Some(decoded) = record.decode()? else {
             // Of a newer server: a start passes it over.
             return Ok(());

@@ -164,11 +164,12 @@ impl Head {
         Head { replay, facts }
     }
 
-    /// A name for the block that nobody keeps: the same for the same samples.
+    /// A name for the block that is the same for the same records and samples, and another for
+    /// others: of the time of the newest sample, their number and a digest of all records.
     pub fn ulid(&self) -> Ulid {
         let newest = self.facts.times.map_or(0, |(_, newest)| newest);
-        let series = u128::from(self.facts.series) << 48;
-        Ulid::from_parts(newest, series ^ u128::from(self.facts.samples))
+        let digest = u128::from(self.replay.digest) << 16;
+        Ulid::from_parts(newest, digest ^ u128::from(self.facts.samples))
     }
 
     /// What was found.

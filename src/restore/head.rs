@@ -31,6 +31,11 @@ pub struct HeadOutcome {
     pub block: Option<CutBlock>,
     /// Whether the target has it already.
     pub is_there: bool,
+    /// Times of the first and the last sample of the head, of which [`block`](Self::block) may have
+    /// a part.
+    pub times: Option<(Millis, Millis)>,
+    /// Samples of series that nothing defines, which no start reads: they are in no block.
+    pub unknown: u64,
     /// What ends a log before its end, in words: what follows it is in no block.
     pub broken: Vec<String>,
 }
@@ -117,6 +122,8 @@ impl Work<'_> {
         let mut outcome = HeadOutcome {
             block: None,
             is_there: false,
+            times: head.facts().times,
+            unknown: head.facts().unknown,
             broken: broken.map(|why| why.replace(&prefix, "")).collect(),
         };
         let ulid = head.ulid();

@@ -275,3 +275,51 @@ fn a_head_of_a_damaged_log_comes_back_as_far_as_it_goes_and_that_is_said() {
     assert!(problems.iter().any(is_short), "{problems:?}");
     assert!(said["head"]["samples"].as_u64().unwrap() < 21_128);
 }
+
+#[test]
+fn a_directory_with_logs_of_its_own_gets_no_block_of_the_head_and_that_is_said() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| backup_command::narthex(home.path(), arguments);
+    let night = Copy::of("night-1");
+    let data = night.path().to_str().unwrap();
+    assert_eq!(run(&["backup", data, "--repo", "repository"]).code, 0);
+    // One of both logs, as of a server without late samples.
+    fs::create_dir_all(home.path().join("target/wal")).unwrap();
+    fs::write(home.path().join("target/wal/00000000"), "").unwrap();
+    let into = ["--since", "2026-11-22T01:57:00Z", "--add-missing"];
+    let (said, names) = restored(home.path(), "target", &into, 3);
+    assert_eq!((names.len(), &said["head"]), (3, &Json::Null), "{names:?}");
+    let problems = said["problems"].as_array().unwrap();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0]["kind"], "log-only");
+    let none = [&into[..], &["--head", "none"]].concat();
+    let (said, _) = restored(home.path(), "target", &none, 0);
+    assert_eq!(said["problems"], json!([]));
+}
+
+#[test]
+fn samples_of_series_that_nothing_defines_are_told_by_whoever_makes_a_block_of_the_log() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| backup_command::narthex(home.path(), arguments);
+    let night = Copy::of("night-1");
+    // The checkpoint defines most of them.
+    let listed = fs::read_dir(night.path().join("wal")).unwrap();
+    let mut checkpoints = listed
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir());
+    fs::remove_dir_all(checkpoints.next().unwrap()).unwrap();
+    let data = night.path().to_str().unwrap();
+    let dumped = run(&["dump", data]);
+    assert!(
+        dumped.err.contains("series that nothing defines"),
+        "{}",
+        dumped.err
+    );
+    assert_eq!(run(&["backup", data, "--repo", "repository"]).code, 3);
+    let restore = ["restore", "latest", "--repo", "repository", "--json"];
+    let to = ["--target", "whole", "--head", "block"];
+    let said = run(&[&restore[..], &to].concat()).json();
+    let problems = said["problems"].as_array().unwrap();
+    let is_told = |problem: &Json| problem["kind"] == "head-unknown";
+    assert!(problems.iter().any(is_told), "{problems:?}");
+}

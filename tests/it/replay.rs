@@ -5,7 +5,7 @@ use std::path::Path;
 
 use narthex::model::Ulid;
 use narthex::progress::Silent;
-use narthex::raw::ReadMode;
+use narthex::raw::{ReadMode, crc32c};
 use narthex::replay::Head;
 use narthex::verify::{VerifyOptions, verify_block};
 
@@ -77,4 +77,48 @@ fn a_directory_without_samples_in_its_logs_makes_no_block() {
         None
     );
     assert_eq!(fs::read_dir(target.path()).unwrap().count(), 0);
+}
+
+/// The segment with another value in its first record of samples, which is in one piece and not
+/// compressed.
+fn with_another_value(segment: &[u8]) -> Vec<u8> {
+    const PAGE: usize = 32_768;
+    let mut bytes = segment.to_vec();
+    let mut at = 0;
+    loop {
+        let left = PAGE - at % PAGE;
+        if left < 7 || bytes[at] == 0 {
+            at += left;
+            continue;
+        }
+        let len = usize::from(u16::from_be_bytes([bytes[at + 1], bytes[at + 2]]));
+        let payload = at + 7..at + 7 + len;
+        if (bytes[at], bytes[at + 7]) == (1, 2) {
+            bytes[payload.end - 1] ^= 1;
+            let checksum = crc32c(&bytes[payload]);
+            bytes[at + 3..at + 7].copy_from_slice(&checksum.to_be_bytes());
+            return bytes;
+        }
+        at = payload.end;
+    }
+}
+
+#[test]
+fn the_name_of_a_head_is_that_of_its_records_and_of_no_others() {
+    let name = |dir: &Path| {
+        let head = Head::read(dir, ReadMode::Read, &Silent).unwrap();
+        (head.ulid(), head.facts().clone())
+    };
+    let night = fixture("night-1");
+    assert_eq!(name(&night), name(&night));
+    // One bit of one value, in a segment that is not compressed: nothing that is counted differs.
+    let dir = tempfile::tempdir().unwrap();
+    copy_logs(&fixture("wal/wal-1"), dir.path());
+    let plain = name(dir.path());
+    let wal = dir.path().join("wal/00000000");
+    let changed = with_another_value(&fs::read(&wal).unwrap());
+    fs::write(&wal, changed).unwrap();
+    let other = name(dir.path());
+    assert_eq!(plain.1, other.1);
+    assert_ne!(plain.0, other.0);
 }

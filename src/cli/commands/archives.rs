@@ -3,11 +3,10 @@
 use serde_json::json;
 
 use crate::cli::args::SourceArgs;
-use crate::cli::cache::remark_vanished;
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
-use crate::cli::stored::{remark_hidden, remark_unseen};
+use crate::cli::stored::{remark_absent, remark_unseen};
 use crate::error::Result;
 use crate::report::Extent;
 use crate::report::archives::ARCHIVES;
@@ -37,10 +36,8 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let mut hidden = filter.source_name.is_none() && remark_unseen(&parts, context)?;
     for part in parts.meant(&filter)? {
         let archives = part.archives()?;
-        let is_empty = archives.archives.is_empty() && archives.damaged.is_empty();
-        hidden |= is_empty && remark_vanished(&part, context)?;
+        hidden |= remark_absent(&part, &archives, context)?;
         all.absorb(archives, &part);
-        hidden |= remark_hidden(&part, context)?;
     }
     for damaged in &all.damaged {
         context.progress.remark(&damaged.error.chain());

@@ -114,8 +114,10 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let mut unseen = args.source.is_none() && remark_unseen(&parts, context)?;
     let meant: Vec<_> = all.iter().map(|part| (part.clone(), args.all)).collect();
     let (pruned, failed) = run_prune(&parts, &meant, options, context)?;
-    for part in all.iter().filter(|_| pruned.needed_objects == 0) {
-        unseen |= remark_vanished(part, context)?;
+    if pruned.needed_objects == 0 {
+        for part in &all {
+            unseen |= remark_vanished(part, context)?;
+        }
     }
     let mut ahead = Vec::new();
     for part in &all {

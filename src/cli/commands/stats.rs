@@ -6,11 +6,10 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value as Json, json};
 
 use crate::cli::args::SourceArgs;
-use crate::cli::cache::remark_vanished;
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
 use crate::cli::repo::RepoArgs;
-use crate::cli::stored::{find, remark_hidden, remark_missed, remark_unseen};
+use crate::cli::stored::{find, remark_absent, remark_missed, remark_unseen};
 use crate::dense::{DenseStats, stats as of_archives};
 use crate::error::Result;
 use crate::model::{TimeRange, now};
@@ -111,9 +110,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let mut hidden = filter.source_name.is_none() && remark_unseen(&parts, context)?;
     for part in parts.meant(&filter)? {
         let own = part.archives()?;
-        let is_empty = own.archives.is_empty() && own.damaged.is_empty();
-        hidden |= is_empty && remark_vanished(&part, context)?;
-        hidden |= remark_hidden(&part, context)?;
+        hidden |= remark_absent(&part, &own, context)?;
         let chosen = own.archives.iter().filter(|it| filter.matches(it));
         let chosen: Vec<_> = chosen.cloned().collect();
         let (store, with_parts) = (part.store(), !args.quick);

@@ -124,12 +124,10 @@ impl Blocks {
         if with_head {
             let copy = temporary_dir()?;
             let dir = copy.path().join(format!("archive-{}", archive.id.short()));
-            match unpack_logs(&copies, archive, &dir, context) {
-                Ok(incomplete) => left.incomplete |= incomplete,
-                Err(error) => {
-                    context.progress.remark(&error.chain());
-                    left.incomplete = true;
-                }
+            if let Err(error) = unpack_logs(&copies, archive, &dir, context) {
+                context.progress.remark(&error.chain());
+                left.incomplete = true;
+                return Ok(left);
             }
             let end = in_order_end(archive);
             let head = HeadBlock::of_logs(&dir, end, asked.range, context)?;

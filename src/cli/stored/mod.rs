@@ -18,7 +18,7 @@ use crate::block::{BlockFiles, DataDir, read_meta};
 use crate::error::{Error, Result};
 use crate::model::{Millis, TimeRange, Ulid, now};
 use crate::repository::claim::NO_FILE;
-use crate::repository::{Archive, LeftOut, LeftOutKind, Parts, Repository, SourceFilter};
+use crate::repository::{Archive, Archives, LeftOut, LeftOutKind, Parts, Repository, SourceFilter};
 use crate::restore;
 use crate::select::Selection;
 use crate::store::Location;
@@ -96,6 +96,18 @@ pub(crate) fn remark_unseen(parts: &Parts, context: &Context<'_>) -> Result<bool
     Ok(any)
 }
 
+/// Says which manifests of `part` cannot be seen, of which `archives` were found, or that there are
+/// none where data lies or this machine remembers some. Returns whether there was anything to say.
+pub(crate) fn remark_absent(
+    part: &Repository,
+    archives: &Archives,
+    context: &Context<'_>,
+) -> Result<bool> {
+    let is_empty = archives.archives.is_empty() && archives.damaged.is_empty();
+    let has_vanished = is_empty && remark_vanished(part, context)?;
+    Ok(remark_hidden(part, context)? || has_vanished)
+}
+
 /// Says which manifests cannot be seen, or that there are none where data lies. Returns whether
 /// there was anything to say.
 pub(crate) fn remark_hidden(repository: &Repository, context: &Context<'_>) -> Result<bool> {
@@ -146,6 +158,16 @@ pub(crate) enum Need<'a> {
     BlocksAndLogs,
 }
 
+impl Need<'_> {
+    /// The time of which samples are needed.
+    fn asked(self) -> TimeRange {
+        match self {
+            Need::Samples(selection) => selection.range,
+            Need::Sizes | Need::Blocks | Need::BlocksAndLogs => TimeRange::ALL,
+        }
+    }
+}
+
 impl StoredArgs {
     /// Whether an archive is read, and not the directories themselves.
     pub(crate) fn is_of_archive(&self) -> bool {
@@ -166,11 +188,7 @@ impl StoredArgs {
         if head.no_head || self.archive.is_some() && !paths.is_empty() {
             return Ok(opened);
         }
-        let asked = match need {
-            Need::Samples(selection) => selection.range,
-            _ => TimeRange::ALL,
-        };
-        opened.with_heads(asked, context)
+        opened.with_heads(need.asked(), context)
     }
 
     /// The directories `paths`; or, with an archive, a copy of its blocks that `paths` name, all of
@@ -195,10 +213,7 @@ impl StoredArgs {
             return Ok(Opened::of_paths(paths.to_vec()));
         };
         let repository = self.repository(selector)?;
-        let asked = match need {
-            Need::Samples(selection) => selection.range,
-            _ => TimeRange::ALL,
-        };
+        let asked = need.asked();
         let (archive, doubts) = find(&repository, selector, &self.filter(), asked, context)?;
         let ulids = paths
             .iter()

@@ -96,14 +96,17 @@ pub(super) fn unpack(
     Ok(unpacked)
 }
 
-/// Brings the logs of `archive` into the directory `dir`. Whether something of them could not be
-/// read; that has been said.
+/// Brings the logs of `archive` into the directory `dir`.
+///
+/// # Errors
+///
+/// When they cannot be read, or there is no room for them.
 pub(super) fn unpack_logs(
     copies: &Copies,
     archive: &Archive,
     dir: &Path,
     context: &Context<'_>,
-) -> Result<bool> {
+) -> Result<()> {
     let target = Target::new(dir, false)?;
     let none = Wanted::Blocks(BTreeSet::new());
     let plan = restore::plan(&none, archive, &[], true, &TargetContent::default())?;
@@ -112,11 +115,8 @@ pub(super) fn unpack_logs(
     for detour in &report.detours {
         context.progress.remark(&report::backup::detour(detour));
     }
-    for failed in &report.failed {
-        let (name, error) = (&failed.name, failed.error.chain());
-        context.progress.remark(&format_args!("{name}: {error}"));
-    }
-    Ok(!report.failed.is_empty())
+    // Nothing else could come: what failed is an error.
+    Ok(())
 }
 
 /// Makes empty logs, and blocks whose small files are real, and whose others have nothing but their

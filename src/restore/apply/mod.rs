@@ -7,7 +7,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::exact::{CutOutcome, Exact};
-use super::head::{HeadOutcome, HeadPlan};
+use super::head::HeadOutcome;
 use super::plan::RestorePlan;
 use super::salvage::Salvaged;
 use super::stage::{Stage, Target};
@@ -244,9 +244,9 @@ pub fn apply(
         let (exact, kin_of) = (plan.exact.as_ref(), plan.kin_of.as_deref());
         match work.stage_head(head, exact, kin_of, &plan.present)? {
             Ok(made) => {
-                if let Some(block) = made.block {
+                if let Some((block, times)) = made.block.zip(made.times) {
                     staged.push((block.ulid, block.bytes));
-                    report.cover(head_time(head, exact));
+                    report.cover(head_time(times, exact));
                 }
                 report.head = Some(made);
             }
@@ -310,14 +310,11 @@ impl RestoreReport {
     }
 }
 
-/// Begin and end, exclusive, of what is wanted of the head, as far as its manifest says.
-fn head_time(head: &HeadPlan<'_>, exact: Option<&Exact>) -> (Millis, Millis) {
+/// Begin and end, exclusive, of what came of a head with samples at these times, both included.
+fn head_time((first, last): (Millis, Millis), exact: Option<&Exact>) -> (Millis, Millis) {
     let range = exact.map_or(TimeRange::ALL, |exact| exact.part.range);
-    let (first, last) = head.times().unwrap_or((range.since, range.last()));
-    (
-        first.max(range.since),
-        last.saturating_add(1).min(range.until),
-    )
+    let end = last.saturating_add(1).min(range.until);
+    (first.max(range.since), end)
 }
 
 /// The sources of which archives have those of `blocks` that no archive of `source` has.

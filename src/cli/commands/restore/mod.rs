@@ -254,15 +254,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         told.tell(ProblemKind::StageLeft.at(dir.to_string(), detail));
     }
     let head = args.head(&wanted)?;
+    let present = target.present()?;
     let with_wal = match head {
         HeadForm::Log => true,
-        HeadForm::Block => match &wanted {
-            Wanted::Range(range) => has_head(&archive, *range),
-            Wanted::Archive | Wanted::Blocks(_) => has_head(&archive, TimeRange::ALL),
-        },
+        // Beside logs of its own a target gets no block that may hold what they hold.
+        HeadForm::Block => present.logs.is_empty() && has_head(&archive, range(&wanted)),
         HeadForm::None => false,
     };
-    let present = target.present()?;
     let copies = Copies::new(&repository)?;
     learn(
         &copies,

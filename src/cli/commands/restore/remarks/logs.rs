@@ -44,7 +44,7 @@ pub(in crate::cli::commands::restore) fn remark_wal(
     };
     for (first, last) in &own {
         told.tell(ProblemKind::LogOnly.at("wal", format!(
-            "samples that are asked for, from {} to {}, are in the log of the archive only: it is not restored; add it with --head log or --head block, or leave it out on purpose with --head none",
+            "samples that are asked for, from {} to {}, are in the log of the archive only, and the target has logs of its own, beside which no block is made of it: restore into an empty directory, or leave it out on purpose with --head none",
             time_text(*first),
             time_text(*last)
         )));

@@ -20,6 +20,7 @@ use crate::restore::{
     self, HeadPlan, Permissions, ProblemKind, RestorePlan, Target, TargetContent, Wanted,
 };
 use crate::stored::fetch_file;
+use crate::units::count_text;
 pub(super) use logs::remark_wal;
 pub(super) use told::Told;
 
@@ -48,6 +49,13 @@ pub(super) fn remark_report(report: &restore::RestoreReport, wanted: &Wanted, to
     for broken in broken {
         told.tell(ProblemKind::HeadShort.at("head", format!(
             "{broken}: what follows it in this log is in no block; --head log brings the log itself back"
+        )));
+    }
+    let unknown = report.head.as_ref().map_or(0, |head| head.unknown);
+    if unknown > 0 {
+        told.tell(ProblemKind::HeadUnknown.at("head", format!(
+            "{} samples of the log are of series that nothing defines: no start of Prometheus reads them, and they are in no block",
+            count_text(unknown)
         )));
     }
     if let Some(error) = &report.left_behind {
