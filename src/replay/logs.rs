@@ -21,7 +21,8 @@ use crate::wal::{
 /// A series that is logged as gone has everything deleted (since Prometheus 3.10).
 const ALL_TIME: (Millis, Millis) = (Millis::MIN, Millis::MAX);
 
-/// What [`Replay::digest`] begins with, and is multiplied by: FNV-1a (Fowler, Noll, Vo) with 64 bits.
+/// What [`Replay::digest`] begins with, and is multiplied by: FNV-1a (Fowler, Noll, Vo) with 64
+/// bits.
 const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
 
