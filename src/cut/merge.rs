@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use super::chunks::{self, CutChunk, Fate};
 use crate::block::{Block, BlockOptions, BlockWriter, Meta};
-use crate::chunk::{OwnedSample, decode_owned, make_chunks, numbers_per_sample, promised_samples};
+use crate::chunk::{
+    OwnedSample, decode_owned, make_chunks_between_resets, numbers_per_sample, promised_samples,
+};
 use crate::error::{Error, InFile as _, Result};
 use crate::index::{Generation, SymbolRef};
 use crate::model::{ChunkMeta, CounterReset, Millis, Ulid};
@@ -385,7 +387,9 @@ fn merge<'a, 'c>(
     }
     samples.sort_by_key(OwnedSample::time);
     samples.dedup_by_key(|sample| sample.time());
-    let made = make_chunks(&samples, header).ok()?.into_iter();
+    let made = make_chunks_between_resets(&samples, header)
+        .ok()?
+        .into_iter();
     let made = made.map(|chunk| CutChunk {
         encoding: chunk.encoding,
         min_time: chunk.min_time,

@@ -15,6 +15,9 @@ use crate::crypt::tools::{age, ssh_keygen};
 
 const PAGE: &str = include_str!("../../../docs/encryption.md");
 
+/// The page that comes next: what it relies on lies in clear.
+const RECOVERY: &str = include_str!("../../../docs/recover-by-hand.md");
+
 /// The shell commands below the heading `By hand`.
 fn commands() -> Vec<&'static str> {
     let (_, section) = PAGE.split_once("## By hand").unwrap();
@@ -64,6 +67,15 @@ fn an_encrypted_repository_is_decrypted_by_hand_and_its_signatures_hold() {
         good && said.contains("good: ") && !said.contains("BAD"),
         "{said}"
     );
+    // The page that comes next takes what came out, and refuses what is still encrypted.
+    let list = RECOVERY.split("```sh\n").nth(1).unwrap();
+    let list = list.split("```").next().unwrap();
+    for (repo, wanted) in [(&repo, "are encrypted"), (&clear, "good: choose one")] {
+        let (good, said) = run(list, &[("REPO", &**repo)]);
+        assert!(said.contains(wanted), "{said}");
+        assert_eq!(good, wanted.starts_with("good"), "{said}");
+        assert_ne!(said.contains("good: "), said.contains("BAD: "), "{said}");
+    }
     // With another key nothing comes out, and that is what is said.
     let other = home.path().join("other.key");
     Identity::create(&other).unwrap();
