@@ -195,8 +195,50 @@ fn complete(keyring: &mut Keyring, configured: &config::Keys) -> Result<()> {
     Ok(())
 }
 
+/// Environment variable with recipients, between blanks.
+const RECIPIENT_VARIABLE: &str = "NARTHEX_RECIPIENT";
+/// Environment variable with the name of a file of recipients.
+const RECIPIENTS_FILE_VARIABLE: &str = "NARTHEX_RECIPIENTS_FILE";
+
+/// To whom the repository at `location` is encrypted where nobody is typed: by the environment,
+/// else by the configuration.
+pub(crate) fn untyped_recipients(location: &Location) -> Result<Vec<Recipient>> {
+    let found = environment_recipients()?;
+    if found.is_empty() {
+        configured_recipients(location)
+    } else {
+        Ok(found)
+    }
+}
+
+fn environment_recipients() -> Result<Vec<Recipient>> {
+    let mut all = Vec::new();
+    for (name, is_file) in [
+        (RECIPIENT_VARIABLE, false),
+        (RECIPIENTS_FILE_VARIABLE, true),
+    ] {
+        let Some(value) = std::env::var_os(name).filter(|value| !value.is_empty()) else {
+            continue;
+        };
+        let found = if is_file {
+            Recipient::load(Path::new(&value))
+        } else {
+            let text = value.to_string_lossy();
+            text.split_whitespace().map(str::parse).collect()
+        };
+        let found = found.map_err(|e| e.context(name))?;
+        if found.is_empty() {
+            return Err(Error::invalid(format!(
+                "expected recipients in {name}, found none"
+            )));
+        }
+        all.extend(found);
+    }
+    Ok(all)
+}
+
 /// To whom the configuration says that the repository at `location` is encrypted.
-pub(crate) fn configured_recipients(location: &Location) -> Result<Vec<Recipient>> {
+fn configured_recipients(location: &Location) -> Result<Vec<Recipient>> {
     let Some(keys) = config::keys(location)? else {
         return Ok(Vec::new());
     };
@@ -214,7 +256,7 @@ pub(crate) fn refuse_in_clear(location: &Location) -> Result<()> {
     let typed = KEYS
         .get()
         .is_some_and(|keyring| keyring.signing.is_some() || keyring.admin.is_some());
-    if !typed && config::keys(location)?.is_none() {
+    if !typed && config::keys(location)?.is_none() && environment_recipients()?.is_empty() {
         return Ok(());
     }
     Err(Error::refused(format!(

@@ -156,7 +156,7 @@ impl<'a> Carrier<'a> {
         match self.fetch(object, &name)? {
             Sent::Done => {
                 let detail = format!(
-                    "the name of {} is taken in {}: its bytes are stored as {name}",
+                    "{} is damaged or gone in {}, or its name is taken: its bytes are stored as {name}",
                     object.name,
                     store.describe()
                 );

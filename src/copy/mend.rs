@@ -183,7 +183,8 @@ impl Mending {
                     self.step(RepairOutcome::Repaired, name, detail);
                 }
                 Some(Brought::Replaced(by)) => {
-                    let detail = format!("damaged: its bytes were fetched from {place} as {by}");
+                    let detail =
+                        format!("damaged or gone: its bytes were fetched from {place} as {by}");
                     self.step(RepairOutcome::Repaired, name, detail);
                 }
                 // Of blocks, the rest of the repository may hold what is missing.

@@ -216,7 +216,14 @@ impl<'c, 'a> Run<'c, 'a> {
         let (unproven, soon): (Vec<_>, Vec<_>) = needs
             .iter()
             .partition(|(_, known)| *known == Known::Unproven);
-        let soon = soon.into_iter().map(|(object, _)| object.listed());
+        // What archives of the one say of how an object is encrypted is not so in the other.
+        let is_of_from = |object: &StoredObject| {
+            object.encrypted.is_some() == self.carrier.from.is_encrypted()
+                && (object.encrypted.is_none() || !self.carrier.shelf.describes(object))
+        };
+        let soon = soon.into_iter().map(|(object, _)| object);
+        let soon = soon.filter(|object| is_of_from(object));
+        let soon = soon.map(StoredObject::listed);
         from.expect(&soon.collect::<Vec<_>>());
         // In which form they are stored there is another matter.
         let listed = &self.carrier.shelf.stock.listed;

@@ -22,7 +22,8 @@ pub(super) enum Known {
     Unproven,
     /// Nothing has its name.
     Free,
-    /// Its name is taken: by something damaged, by other bytes, or by what is being deleted.
+    /// Its name is taken: by something damaged, by other bytes, by what is being deleted, or by
+    /// what archives there say of an encrypted object that is gone.
     Taken,
 }
 
@@ -92,7 +93,14 @@ impl Shelf {
             return Known::Taken;
         }
         if !self.stock.listed.contains_key(name) {
-            return Known::Free;
+            // Encrypted anew it will not be what archives here say that it is.
+            let mut words = self.told.get(name).into_iter().flatten();
+            let was_encrypted = words.any(|word| word.encrypted.is_some());
+            return if was_encrypted {
+                Known::Taken
+            } else {
+                Known::Free
+            };
         }
         // How it is stored here only the archives here know.
         match self.told.get(name) {
@@ -112,6 +120,12 @@ impl Shelf {
     /// Whether an archive there names `object`.
     pub(super) fn is_told(&self, object: &ObjectName) -> bool {
         self.told.contains_key(object)
+    }
+
+    /// Whether an archive there says of `object` just this, the form in which it lies included.
+    pub(super) fn describes(&self, object: &StoredObject) -> bool {
+        let words = self.told.get(&object.name);
+        words.is_some_and(|words| words.contains(object))
     }
 
     /// The form in which `object` is stored here, as archives say.

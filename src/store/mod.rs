@@ -65,6 +65,8 @@ pub use options::{Settings, StoreOptions};
 pub use read_ahead::ReadAhead;
 pub use read_only::ReadOnly;
 pub use scoped::ScopedStore;
+#[cfg(feature = "remote")]
+pub use traffic::Traffic;
 pub use traffic::{Limits, TrafficCounts};
 
 use crate::error::{Error, Result};

@@ -43,12 +43,12 @@ pub(crate) struct Args {
 /// Makes the repository, encrypted where that is asked for.
 #[cfg(feature = "encryption")]
 fn make(args: &Args, context: &Context<'_>) -> Result<Parts> {
-    use crate::cli::keys::{configured_recipients, keyring, load_signing, remember_made};
+    use crate::cli::keys::{keyring, load_signing, remember_made, untyped_recipients};
     use crate::crypt::sign::SigningKey;
     use crate::error::Error;
     let mut recipients = args.keys.recipients()?;
     if recipients.is_empty() {
-        recipients = configured_recipients(args.repo.location())?;
+        recipients = untyped_recipients(args.repo.location())?;
     }
     if recipients.is_empty() {
         if args.admin.is_some() || !args.keys.is_empty() {

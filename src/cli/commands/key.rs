@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use crate::cli::args::{SourceArgs, local_path};
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
-use crate::cli::keys::{load_signing, public_key, remember};
+use crate::cli::keys::{load_signing, public_key, remember, untyped_recipients};
 use crate::cli::repo::RepoArgs;
 use crate::cli::state::StateArgs;
 use crate::crypt::keys::{AllowedSigner, KeyDocument};
@@ -143,10 +143,11 @@ pub(crate) struct AddArgs {
 /// Keys that were typed.
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct NewKeys {
-    /// Who can read: age1… or an SSH public key; can be repeated
+    /// Who can read: age1… or an SSH public key; can be repeated [init, key add: or in
+    /// `NARTHEX_RECIPIENT`]
     #[arg(short, long, value_name = "KEY")]
     pub(crate) recipient: Vec<String>,
-    /// File with recipients, one in each line
+    /// File with recipients, one in each line [init, key add: or in `NARTHEX_RECIPIENTS_FILE`]
     #[arg(short = 'R', long, value_name = "FILE", value_parser = local_path())]
     pub(crate) recipients_file: Vec<PathBuf>,
     /// Who signs archives: an ssh-ed25519 public key, or the file that holds it; can be repeated
@@ -304,7 +305,12 @@ impl Change {
 }
 
 fn change(args: &ChangeArgs, change: Change, context: &mut Context<'_>) -> Result<Ending> {
-    if args.keys.is_empty() {
+    let typed = if args.keys.is_empty() && change == Change::Add {
+        untyped_recipients(args.repo.location())?
+    } else {
+        args.keys.recipients()?
+    };
+    if typed.is_empty() && args.keys.signer.is_empty() {
         return Err(Error::invalid(
             "expected --recipient, --recipients-file or --signer, found none of them",
         ));
@@ -324,7 +330,6 @@ fn change(args: &ChangeArgs, change: Change, context: &mut Context<'_>) -> Resul
     let chain = keys.chain();
     let newest = chain.newest();
     let (mut recipients, mut signers) = (newest.recipients.clone(), newest.signers.clone());
-    let typed = args.keys.recipients()?;
     match change {
         Change::Add | Change::Replace => {
             recipients.extend(typed.iter().cloned());

@@ -291,7 +291,15 @@ impl Reading {
             is_numbered: true,
             name: name.clone(),
         });
-        let advice = format!("if narthex key has not written {name}, somebody else has: remove it");
+        let is_foreign = error.kind() == ErrorKind::Refused;
+        let advice = if is_foreign && self.documents.is_empty() {
+            // With a wrong fingerprint the true list looks like a stranger's.
+            format!(
+                "see that the fingerprint of the administrator's key that is believed here (--admin-key) is the one that narthex init printed; if it is, somebody else has written {name}"
+            )
+        } else {
+            format!("if narthex key has not written {name}, somebody else has: remove it")
+        };
         let named = error.context(format!("object {name}")).advise(advice);
         self.first.get_or_insert(named);
     }

@@ -10,6 +10,7 @@ mod listing;
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ use reqwest::{Certificate, Client, Method, Response, StatusCode};
 pub use address::{HttpAddress, HttpOptions};
 
 use super::runtime::{self, block_on};
-use super::{ObjectName, ReadStore, beyond_end, no_object, too_large};
+use super::traffic::{Deed, Traffic};
+use super::{ObjectName, ReadStore, TrafficCounts, beyond_end, no_object, too_large};
 use crate::error::{Error, ErrorKind, Result};
 use listing::{Entry, Unread};
 
@@ -52,6 +54,7 @@ const ROOM: u64 = 8 << 20;
 pub struct HttpStore {
     address: HttpAddress,
     client: Client,
+    traffic: Arc<Traffic>,
 }
 
 impl fmt::Debug for HttpStore {
@@ -112,7 +115,11 @@ impl HttpStore {
             }))
             .build()
             .map_err(|e| Error::invalid(format!("cannot read {address}: {e}")))?;
-        Ok(HttpStore { address, client })
+        Ok(HttpStore {
+            address,
+            client,
+            traffic: Arc::default(),
+        })
     }
 
     /// Does what may be done twice, until it is done or does not pass.
@@ -157,9 +164,11 @@ impl HttpStore {
             let last = range.end.saturating_sub(1);
             request = request.header(RANGE, format!("bytes={}-{last}", range.start));
         }
+        let is_dir = name.is_empty() || name.ends_with('/');
+        let deed = if is_dir { Deed::List } else { Deed::Read };
+        self.traffic.request(deed, 0);
         let answer = request.send().await.map_err(|e| passing(&e))?;
         let status = answer.status();
-        let is_dir = name.is_empty() || name.ends_with('/');
         if is_dir && status.is_redirection() {
             return Err(Failure::Final(self.elsewhere(name, &answer)));
         }
@@ -206,7 +215,7 @@ impl HttpStore {
     }
 
     /// The body of an answer; `None` when it is larger than `max` bytes, which are not read then.
-    async fn body(mut answer: Response, max: u64) -> Result<Option<Vec<u8>>, Failure> {
+    async fn body(&self, mut answer: Response, max: u64) -> Result<Option<Vec<u8>>, Failure> {
         let said = length(answer.headers());
         if said.is_some_and(|said| said > max) {
             return Ok(None);
@@ -214,6 +223,7 @@ impl HttpStore {
         let room = usize::try_from(said.unwrap_or(0).min(ROOM)).unwrap_or_default();
         let mut content = Vec::with_capacity(room);
         while let Some(piece) = answer.chunk().await.map_err(|e| passing(&e))? {
+            self.traffic.received(piece.len() as u64);
             content.extend_from_slice(&piece);
             if content.len() as u64 > max {
                 return Ok(None);
@@ -241,7 +251,7 @@ impl HttpStore {
                 if answer.status() != StatusCode::OK {
                     return Err(self.unexpected(&answer));
                 }
-                let page = Self::body(answer, MAX_PAGE).await?;
+                let page = self.body(answer, MAX_PAGE).await?;
                 page.ok_or_else(|| self.wrong("a list of more than 64 MiB"))
             })
         })?;
@@ -357,7 +367,7 @@ impl ReadStore for HttpStore {
                     return Err(self.unexpected(&answer));
                 }
                 let said = length(answer.headers());
-                let content = Self::body(answer, max_bytes).await?;
+                let content = self.body(answer, max_bytes).await?;
                 content.ok_or_else(|| {
                     let bytes = said.unwrap_or(max_bytes.saturating_add(1));
                     Failure::Final(too_large(name, bytes, max_bytes))
@@ -384,7 +394,7 @@ impl ReadStore for HttpStore {
                 let told = content_range(answer.headers());
                 match (answer.status(), told) {
                     (StatusCode::PARTIAL_CONTENT, Some((Some(sent), size))) if sent == range => {
-                        match Self::body(answer, len).await? {
+                        match self.body(answer, len).await? {
                             Some(content) if content.len() as u64 == len => Ok(Ok(content)),
                             _ if size < range.end => Ok(Err(Some(size))),
                             _ => Err(Failure::Passing("other bytes than were asked for".into())),
@@ -480,6 +490,10 @@ impl ReadStore for HttpStore {
 
     fn describe(&self) -> String {
         self.address.to_string()
+    }
+
+    fn traffic(&self) -> Option<TrafficCounts> {
+        Some(self.traffic.counts())
     }
 }
 

@@ -162,6 +162,8 @@ pub(super) struct Client {
     pub signer: Option<Arc<dyn Signer>>,
     /// Where the credentials come from, for people.
     pub credentials: String,
+    /// Whether nobody named credentials, so that those of the machine are asked for.
+    pub is_by_identity: bool,
     /// The URL of the service, where it is not the vendor's own.
     pub endpoint: Option<String>,
 }
@@ -260,6 +262,7 @@ fn s3(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client> {
         pages: Arc::clone(&client) as Arc<dyn PageStore>,
         parts: Arc::clone(&client) as Arc<dyn PartStore>,
         signer: Some(client),
+        is_by_identity: credentials == S3_IDENTITY,
         credentials,
         endpoint,
     })
@@ -268,6 +271,14 @@ fn s3(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client> {
 /// Where S3's client looks when there are no keys.
 const S3_IDENTITY: &str = "the identity of this machine (web identity, container, or instance metadata), as neither AWS_ACCESS_KEY_ID nor a \
      profile in ~/.aws/credentials is there";
+
+/// Where Google's client looks when no credentials are named.
+const GCS_IDENTITY: &str = "the application default credentials, or the identity of this machine, as GOOGLE_APPLICATION_CREDENTIALS is \
+     not set";
+
+/// Where Azure's client looks when no credentials are named.
+const AZURE_IDENTITY: &str = "the identity of this machine (workload identity, or instance metadata), as neither AZURE_STORAGE_ACCOUNT_KEY \
+     nor AZURE_STORAGE_SAS_TOKEN is set";
 
 fn gcs(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client> {
     let mut builder = GoogleCloudStorageBuilder::from_env();
@@ -280,10 +291,7 @@ fn gcs(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client> 
         "GOOGLE_SERVICE_ACCOUNT_KEY",
         "GOOGLE_APPLICATION_CREDENTIALS",
     ]);
-    let credentials = source(
-        named,
-        "the application default credentials, or the identity of this machine",
-    );
+    let credentials = source(named, GCS_IDENTITY);
     if let Some(endpoint) = &options.endpoint {
         check_endpoint(endpoint, options, false)?;
         builder = builder.with_base_url(endpoint);
@@ -310,6 +318,7 @@ fn gcs(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client> 
         pages: Arc::clone(&client) as Arc<dyn PageStore>,
         parts: client,
         signer: None,
+        is_by_identity: named.is_none(),
         credentials,
         endpoint: options.endpoint.clone(),
     })
@@ -328,10 +337,7 @@ fn azure(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client
         "AZURE_STORAGE_CLIENT_SECRET",
         "AZURE_CLIENT_SECRET",
     ]);
-    let credentials = source(
-        named,
-        "the identity of this machine (workload identity, or instance metadata)",
-    );
+    let credentials = source(named, AZURE_IDENTITY);
     if let Some(endpoint) = &options.endpoint {
         builder = builder.with_endpoint(endpoint.clone());
     }
@@ -353,6 +359,7 @@ fn azure(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client
         pages: Arc::clone(&client) as Arc<dyn PageStore>,
         parts: client,
         signer: None,
+        is_by_identity: named.is_none(),
         credentials,
         endpoint,
     })
@@ -367,8 +374,29 @@ fn source(named: Option<&str>, otherwise: &str) -> String {
 }
 
 fn misconfigured(address: &Address, error: &object_store::Error) -> Error {
-    Error::invalid(format!("cannot use {address}: {error}"))
+    let text = error.to_string();
+    let missing = MISSING.iter().find(|(said, _)| text.contains(said));
+    match missing {
+        Some((_, what)) => Error::invalid(format!("cannot use {address}: {what}")),
+        None => Error::invalid(format!("cannot use {address}: {text}")),
+    }
 }
+
+/// What the client library says is missing, and what a person calls it.
+const MISSING: [(&str, &str); 3] = [
+    (
+        "Missing SecretAccessKey",
+        "AWS_ACCESS_KEY_ID is set, and AWS_SECRET_ACCESS_KEY, which belongs to it, is not",
+    ),
+    (
+        "Missing AccessKeyId",
+        "AWS_SECRET_ACCESS_KEY is set, and AWS_ACCESS_KEY_ID, which belongs to it, is not",
+    ),
+    (
+        "Account must be specified",
+        "set AZURE_STORAGE_ACCOUNT_NAME to the name of the storage account",
+    ),
+];
 
 /// Tries again for three minutes, after longer and longer waits of random length.
 fn retry() -> RetryConfig {

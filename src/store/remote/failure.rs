@@ -53,11 +53,14 @@ impl Inner {
             |endpoint| format!(" at {endpoint}"),
         );
         let found = Error::new(kind, format!("cannot {what} in {address}{at}: {why}"));
+        let credentials = &self.client.credentials;
         if is_denied {
-            let credentials = &self.client.credentials;
             found.advise(format!(
                 "credentials were taken from {credentials}: see which rights they have on {address}"
             ))
+        } else if self.client.is_by_identity && kind != ErrorKind::NotFound {
+            // Asking for them may be what failed.
+            found.advise(format!("credentials were asked of {credentials}"))
         } else {
             found
         }

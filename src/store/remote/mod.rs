@@ -36,7 +36,6 @@ use object_store::{Error as StoreError, GetOptions, GetRange, ObjectMeta, Object
 use tokio::sync::Semaphore;
 
 pub use address::{Address, Service};
-pub use wire::Traffic;
 
 use super::name::TEMPORARY;
 use super::runtime::{self, block_on};
@@ -70,7 +69,11 @@ impl RemoteStore {
     /// `Invalid`, when options, environment or files do not say enough of how to reach it.
     pub fn new(address: Address, options: &StoreOptions) -> Result<Self> {
         runtime::begin()?;
-        let wire = Wire::new(options.limits, address.service == Service::S3);
+        let wire = Wire::new(
+            &address.bucket,
+            options.limits,
+            address.service == Service::S3,
+        );
         let client = Client::new(&address, options, wire.clone())?;
         let plain = client_options(options, client.endpoint.as_deref())?;
         let http = wire

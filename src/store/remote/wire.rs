@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -21,45 +21,26 @@ use object_store::client::{
 use tokio::time::Sleep;
 
 use super::pending::PUT_ID;
-use crate::store::{Limits, TrafficCounts};
+use crate::store::Limits;
+use crate::store::traffic::{Deed, Traffic};
 
-/// Requests and bytes of a process to one store, for reports and bills.
-#[derive(Debug, Default)]
-pub struct Traffic {
-    writes: AtomicU64,
-    lists: AtomicU64,
-    reads: AtomicU64,
-    deletes: AtomicU64,
-    sent: AtomicU64,
-    received: AtomicU64,
+/// What a request does.
+fn deed(method: &Method, uri: &Uri) -> Deed {
+    match *method {
+        Method::DELETE => Deed::Delete,
+        // S3 deletes by a list of names.
+        Method::POST if has_parameter(uri, &["delete"]) => Deed::Delete,
+        Method::GET if is_list(uri) => Deed::List,
+        Method::GET | Method::HEAD => Deed::Read,
+        _ => Deed::Write,
+    }
 }
 
-impl Traffic {
-    /// What has been counted so far.
-    pub fn counts(&self) -> TrafficCounts {
-        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        TrafficCounts {
-            writes: of(&self.writes),
-            lists: of(&self.lists),
-            reads: of(&self.reads),
-            deletes: of(&self.deletes),
-            sent_bytes: of(&self.sent),
-            received_bytes: of(&self.received),
-        }
-    }
-
-    fn request(&self, method: &Method, uri: &Uri, sent: u64) {
-        let kind = match *method {
-            Method::DELETE => &self.deletes,
-            // S3 deletes by a list of names.
-            Method::POST if has_parameter(uri, &["delete"]) => &self.deletes,
-            Method::GET if is_list(uri) => &self.lists,
-            Method::GET | Method::HEAD => &self.reads,
-            _ => &self.writes,
-        };
-        kind.fetch_add(1, Ordering::Relaxed);
-        self.sent.fetch_add(sent, Ordering::Relaxed);
-    }
+/// Whether a request is for `bucket`, and not for the credentials that such requests need.
+fn is_of_bucket(uri: &Uri, bucket: &str) -> bool {
+    let host = uri.host().and_then(|host| host.strip_prefix(bucket));
+    host.is_some_and(|rest| rest.starts_with('.'))
+        || uri.path().split('/').any(|part| part == bucket)
 }
 
 /// Names of parameters that make a `GET` one that lists.
@@ -109,6 +90,7 @@ pub(super) struct Wire {
 
 #[derive(Debug)]
 struct Shared {
+    bucket: String,
     traffic: Arc<Traffic>,
     upload: Option<Pace>,
     download: Option<Pace>,
@@ -122,9 +104,10 @@ struct Shared {
 }
 
 impl Wire {
-    pub(super) fn new(limits: Limits, completes_conditionally: bool) -> Self {
+    pub(super) fn new(bucket: &str, limits: Limits, completes_conditionally: bool) -> Self {
         Wire {
             shared: Arc::new(Shared {
+                bucket: bucket.to_owned(),
                 traffic: Arc::default(),
                 upload: Pace::of(limits.upload),
                 download: Pace::of(limits.download),
@@ -205,9 +188,10 @@ impl HttpService for Service {
         if let Some(pace) = &shared.upload {
             tokio::time::sleep(pace.wait(sent)).await;
         }
-        shared
-            .traffic
-            .request(request.method(), request.uri(), sent);
+        if is_of_bucket(request.uri(), &shared.bucket) {
+            let deed = deed(request.method(), request.uri());
+            shared.traffic.request(deed, sent);
+        }
         let attempt = attempt(&request).filter(|_| is_conditional);
         let answer = self.client.execute(request).await;
         let is_lost = answer
@@ -273,8 +257,7 @@ impl Body for Counted {
             && let Some(data) = frame.data_ref()
         {
             let bytes = data.len() as u64;
-            let received = &self.shared.traffic.received;
-            received.fetch_add(bytes, Ordering::Relaxed);
+            self.shared.traffic.received(bytes);
             if let Some(pace) = &self.shared.download {
                 let wait = pace.wait(bytes);
                 if !wait.is_zero() {
@@ -311,12 +294,36 @@ mod tests {
             (Method::DELETE, "http://h/b/o"),
             (Method::POST, "http://h/b?delete"),
         ] {
-            traffic.request(&method, &Uri::from_static(uri), 10);
+            let uri = Uri::from_static(uri);
+            assert!(is_of_bucket(&uri, "b"), "{uri}");
+            traffic.request(deed(&method, &uri), 10);
         }
         let counts = traffic.counts();
         assert_eq!((counts.lists, counts.reads), (2, 2));
         assert_eq!((counts.writes, counts.deletes), (2, 2));
         assert_eq!((counts.requests(), counts.sent_bytes), (8, 80));
+    }
+
+    #[test]
+    fn what_asks_for_credentials_is_told_from_what_asks_a_bucket() {
+        for (uri, wanted) in [
+            ("http://store:9000/backups/archives/x", true),
+            ("https://backups.s3.amazonaws.com/archives/x", true),
+            (
+                "https://account.blob.core.windows.net/backups?comp=list",
+                true,
+            ),
+            ("http://169.254.169.254/latest/api/token", false),
+            ("https://sts.amazonaws.com/?Action=AssumeRole", false),
+            ("https://oauth2.googleapis.com/token", false),
+            ("https://backups2.s3.amazonaws.com/", false),
+        ] {
+            assert_eq!(
+                is_of_bucket(&Uri::from_static(uri), "backups"),
+                wanted,
+                "{uri}"
+            );
+        }
     }
 
     #[test]

@@ -45,8 +45,8 @@ pub use address::{SftpAddress, SftpOptions};
 
 use super::name::{TEMPORARY, is_component};
 use super::{
-    Leftover, ObjectName, Origin, PendingObject, ReadStore, Store, beyond_end, no_leftover,
-    no_object, not_left_over, too_large,
+    Leftover, ObjectName, Origin, PendingObject, ReadStore, Store, TrafficCounts, beyond_end,
+    no_leftover, no_object, not_left_over, too_large,
 };
 use crate::error::Result;
 use failure::Failure;
@@ -70,6 +70,7 @@ impl SftpStore {
                 options,
                 session: Mutex::default(),
                 known: Mutex::default(),
+                traffic: Arc::default(),
             }),
         }
     }
@@ -183,6 +184,10 @@ impl ReadStore for SftpStore {
 
     fn describe(&self) -> String {
         self.inner.address.to_string()
+    }
+
+    fn traffic(&self) -> Option<TrafficCounts> {
+        Some(self.inner.traffic.counts())
     }
 }
 

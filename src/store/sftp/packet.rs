@@ -3,6 +3,8 @@
 //! What arrives was written by another machine: every length is held against the bytes that are
 //! there before anything is done with it, and no packet is longer than [`MAX_PACKET`].
 
+use crate::store::traffic::Deed;
+
 /// Longest packet that is read, in bytes: servers send no more than 256 KiB, and data of the size
 /// that was asked for.
 pub(super) const MAX_PACKET: usize = 320 << 10;
@@ -79,6 +81,30 @@ pub(super) enum Request<'r> {
     Rename(&'r str, &'r str),
     HardLink(&'r str, &'r str),
     Fsync(&'r [u8]),
+}
+
+impl Request<'_> {
+    /// What it counts as.
+    pub(super) fn deed(&self) -> Deed {
+        match self {
+            Request::OpenDir(_) | Request::ReadDir(_) => Deed::List,
+            Request::Read(_)
+            | Request::Get(..)
+            | Request::LinkStat(_)
+            | Request::Stat(_)
+            | Request::FileStat(_)
+            | Request::Close(_) => Deed::Read,
+            Request::Remove(_) | Request::RemoveDir(_) => Deed::Delete,
+            Request::Create(..)
+            | Request::Reopen(_)
+            | Request::Put(..)
+            | Request::SetTimes(..)
+            | Request::MakeDir(..)
+            | Request::Rename(..)
+            | Request::HardLink(..)
+            | Request::Fsync(_) => Deed::Write,
+        }
+    }
 }
 
 /// A packet on its way to the server.

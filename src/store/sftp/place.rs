@@ -14,6 +14,7 @@ use super::session::{Session, Ticket};
 use super::transfer;
 use crate::error::Error;
 use crate::store::ObjectName;
+use crate::store::traffic::Traffic;
 
 /// How the names of documents end. A directory of such a name lies in the place of one.
 pub(super) const DOCUMENT: &str = ".json";
@@ -44,6 +45,7 @@ pub(super) struct Inner {
     pub(super) options: SftpOptions,
     pub(super) session: Mutex<Option<Arc<Session>>>,
     pub(super) known: Mutex<Known>,
+    pub(super) traffic: Arc<Traffic>,
 }
 
 /// What was seen of the server, so that it is not asked for again with each object.
@@ -96,7 +98,11 @@ impl Inner {
         }
         // The one that has ended goes first.
         *session = None;
-        let made = Arc::new(Session::connect(&self.address, &self.options)?);
+        let made = Arc::new(Session::connect(
+            &self.address,
+            &self.options,
+            Arc::clone(&self.traffic),
+        )?);
         *session = Some(Arc::clone(&made));
         Ok(made)
     }

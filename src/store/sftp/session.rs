@@ -20,6 +20,7 @@ use super::packet::{
     Abilities, Answer, Attributes, Entry, Garbled, Handle, MAX_PACKET, Request, Status, VERSION,
     decode, decode_hello, hello,
 };
+use crate::store::traffic::Traffic;
 
 /// How long making something durable may take: a disk that is full of other writes takes minutes.
 /// Servers work on one request after another, so the others wait that long, too.
@@ -69,6 +70,7 @@ struct Shared {
     /// Requests on their way that may take [`DURABLE_WITHIN`].
     slow: AtomicUsize,
     answer_within: Duration,
+    traffic: Arc<Traffic>,
 }
 
 /// Who waits for an answer.
@@ -113,7 +115,11 @@ pub(super) struct Ticket {
 
 impl Session {
     /// Starts ssh and greets the server.
-    pub(super) fn connect(address: &SftpAddress, options: &SftpOptions) -> Result<Self, Failure> {
+    pub(super) fn connect(
+        address: &SftpAddress,
+        options: &SftpOptions,
+        traffic: Arc<Traffic>,
+    ) -> Result<Self, Failure> {
         let command = options.command();
         let shown = shown(&command);
         // The command is the user's own, as a shell reads it. What is added are arguments, which no
@@ -147,6 +153,7 @@ impl Session {
             heard: AtomicU64::new(0),
             slow: AtomicUsize::new(0),
             answer_within: options.answer_within,
+            traffic,
         });
         let (queue, queued) = mpsc::channel();
         let (greeting, greeted) = mpsc::channel();
@@ -216,8 +223,11 @@ impl Session {
         if is_slow {
             self.shared.slow.fetch_add(1, Ordering::Relaxed);
         }
+        let packet = request.encode(id);
+        let bytes = packet.len() as u64;
+        self.shared.traffic.request(request.deed(), bytes);
         // When nobody takes it the connection is at its end, which whoever waits is told.
-        let _ = self.queue.send(request.encode(id));
+        let _ = self.queue.send(packet);
         Ok(Ticket {
             shared: Arc::clone(&self.shared),
             answer,
@@ -388,6 +398,7 @@ impl Read for Heard<'_> {
         let len = self.0.read(buffer)?;
         let since = u64::try_from(self.1.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.1.heard.store(since, Ordering::Relaxed);
+        self.1.traffic.received(len as u64);
         Ok(len)
     }
 }
@@ -535,7 +546,7 @@ mod tests {
                 answer_within: Duration::from_millis(300),
                 ..SftpOptions::default()
             };
-            let failure = Session::connect(&address, &options).unwrap_err();
+            let failure = Session::connect(&address, &options, Arc::default()).unwrap_err();
             let told = failure.error("list objects", &address).chain();
             assert!(told.contains(expected), "{told}");
             assert!(!told.contains("s3cret"), "{told}");

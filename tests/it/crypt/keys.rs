@@ -284,6 +284,14 @@ fn a_chain_with_a_gap_or_a_foreign_link_is_refused() {
         told.1.contains("keys/00000003.json: expected it to name"),
         "{told:?}"
     );
+    // With a wrong fingerprint the true list looks like a stranger's: nobody is told to remove it.
+    let another = SigningKey::generate("").unwrap();
+    let error = read(&three.store, &another, 0).unwrap_err();
+    let advice = error.advice().unwrap_or_default();
+    assert!(
+        advice.contains("--admin-key") && !advice.contains("remove"),
+        "{advice}"
+    );
     // Where there is nothing else, what it is that lies there is said, and what to do about it.
     let store = MemoryStore::new();
     store.overwrite(&name(1), b"junk");

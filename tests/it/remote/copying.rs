@@ -1,5 +1,8 @@
 //! Copies between object stores and directories.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use narthex::store::remote::RemoteStore;
 use narthex::store::{ReadStore as _, Store as _};
 
@@ -148,4 +151,84 @@ fn what_a_killed_copy_has_left_encrypted_in_a_store_is_taken_over() {
     assert!(store.list("damage/").unwrap().is_empty());
     assert!(store.list("mended/").unwrap().is_empty());
     machine.done(&["check", "--read-data", "-i", "reader.key"]);
+}
+
+/// Objects of a directory that a repository keeps its samples in.
+fn objects_of(repo: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut dirs = vec![repo.join("blocks"), repo.join("packs"), repo.join("wal")];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+/// An object that is encrypted to others has another length, and lies nowhere as it lay before.
+#[test]
+fn an_encrypted_copy_is_mended_from_a_bucket_whose_objects_are_encrypted_otherwise() {
+    let Some(server) = ObjectServer::start_or_skip(Kind::Versity) else {
+        return;
+    };
+    let machine = Machine::beside(&server, server.port, "mended-from");
+    let recipient = machine.key("reader.key");
+    machine.done(&["init", "--recipient", &recipient, "--admin", "admin.key"]);
+    let dir = night("night-1");
+    machine.done(&[
+        "backup",
+        dir.to_str().unwrap(),
+        "--source",
+        "a",
+        "--host",
+        "h",
+    ]);
+    for (name, spoil) in [
+        (
+            "cut",
+            (|object| fs::write(object, b"cut").unwrap()) as fn(&Path),
+        ),
+        ("gone", |object| fs::remove_file(object).unwrap()),
+    ] {
+        let home = machine.home.path();
+        let other = machine.key(&format!("{name}.key"));
+        let copy = home.join(name);
+        let copy = copy.to_str().unwrap();
+        let keys = [
+            "--identity",
+            "reader.key",
+            "--identity",
+            &format!("{name}.key"),
+        ];
+        let admin = format!("{name}-admin.key");
+        machine.copied(&[
+            "init",
+            "--recipient",
+            &other,
+            "--admin",
+            &admin,
+            "--repo",
+            copy,
+        ]);
+        machine.copied(&[&["copy", "--from", &machine.repo, "--to", copy], &keys[..]].concat());
+        let objects = objects_of(Path::new(copy));
+        assert!(objects.len() > 4, "{objects:?}");
+        for object in &objects {
+            spoil(object);
+        }
+        let from = ["repair", "--from", &machine.repo, "--repo", copy];
+        machine.copied(&[&from, &keys[..]].concat());
+        let target = home.join(format!("{name}-back"));
+        let target = target.to_str().unwrap();
+        let restore = ["restore", "latest", "--repo", copy, "--target", target];
+        machine.copied(&[&restore, &keys[..]].concat());
+        assert!(archived(Path::new(target)) == archived(&dir), "{name}");
+        let check = ["check", "--read-data", "--repo", copy];
+        machine.copied(&[&check, &keys[..]].concat());
+    }
 }

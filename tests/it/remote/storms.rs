@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use narthex::store::ReadStore as _;
+use narthex::store::{ReadStore as _, Store as _};
 
 use super::nights::{Machine, archived, night};
 use super::proxy::{Fault, Proxy};
@@ -118,11 +118,13 @@ fn runs_that_are_killed_and_stores_that_are_flooded_lose_nothing() {
     machine.done(&["copy", "--to", &other.repo]);
     assert_latest(&other, ["night-2", "night-1"][latest], "copied");
     machine.done(&["check", "--read-data", "--compare", &other.repo]);
+    // What the claim of a dead run names stays until that expires: this is as a day later.
+    let store = server.store("storms/one");
+    for (claim, _) in store.list("claims/").unwrap() {
+        store.delete(&claim).unwrap();
+    }
     machine.done(&["prune", "--grace", "0s"]);
     machine.done(&["prune", "--grace", "0s"]);
     let ran = machine.done(&["check", "--read-data"]);
-    // What the claim of a dead run names stays until that expires; nothing else does.
-    let claims = server.store("storms/one").list("claims/").unwrap();
-    let is_left = ran.out.contains("object-unreferenced");
-    assert!(!is_left || !claims.is_empty(), "{}", ran.out);
+    assert!(!ran.out.contains("object-unreferenced"), "{}", ran.out);
 }
