@@ -398,3 +398,53 @@ fn merge<'a, 'c>(
     });
     Some(made.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chunk::make_chunks;
+    use crate::model::{HistogramLayout, HistogramSample, Sample, Span};
+
+    /// A chunk of histograms with these times, and as many observations in their only bucket.
+    fn observed(samples: &[(Millis, u64)]) -> CutChunk<'static> {
+        let layout = HistogramLayout {
+            positive: vec![Span {
+                offset: 0,
+                length: 1,
+            }],
+            ..HistogramLayout::default()
+        };
+        let sample = |&(time, count): &(Millis, u64)| {
+            OwnedSample::from(&Sample::Histogram(HistogramSample {
+                time,
+                start: 0,
+                counter_reset: CounterReset::Unknown,
+                layout: &layout,
+                sum: 0,
+                count,
+                zero_count: 0,
+                positive: &[count as i64],
+                negative: &[],
+            }))
+        };
+        let samples: Vec<_> = samples.iter().map(sample).collect();
+        let made = make_chunks(&samples, CounterReset::Unknown)
+            .unwrap()
+            .remove(0);
+        CutChunk {
+            encoding: made.encoding,
+            min_time: made.min_time,
+            max_time: made.max_time,
+            data: Cow::Owned(made.data),
+        }
+    }
+
+    #[test]
+    fn chunks_that_are_merged_end_where_a_counter_was_reset() {
+        let chunks = [observed(&[(1, 10), (3, 11)]), observed(&[(2, 5), (4, 6)])];
+        let merged = merge(chunks.iter()).unwrap();
+        let begins: Vec<_> = merged.iter().map(|chunk| chunk.min_time).collect();
+        // 10, 5, 11, 6: each but the third is fewer than the one before.
+        assert_eq!(begins, [1, 2, 4]);
+    }
+}

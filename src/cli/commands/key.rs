@@ -305,7 +305,8 @@ impl Change {
 }
 
 fn change(args: &ChangeArgs, change: Change, context: &mut Context<'_>) -> Result<Ending> {
-    let typed = if args.keys.is_empty() && change == Change::Add {
+    let is_untyped = args.keys.is_empty() && change == Change::Add;
+    let typed = if is_untyped {
         untyped_recipients(args.repo.location())?
     } else {
         args.keys.recipients()?
@@ -330,6 +331,11 @@ fn change(args: &ChangeArgs, change: Change, context: &mut Context<'_>) -> Resul
     let chain = keys.chain();
     let newest = chain.newest();
     let (mut recipients, mut signers) = (newest.recipients.clone(), newest.signers.clone());
+    if is_untyped && typed.iter().all(|key| recipients.contains(key)) {
+        return Err(Error::invalid(
+            "expected --recipient, --recipients-file or --signer: the recipients of the environment and the configuration are in the list already",
+        ));
+    }
     match change {
         Change::Add | Change::Replace => {
             recipients.extend(typed.iter().cloned());

@@ -292,6 +292,7 @@ fn gcs(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client> 
         "GOOGLE_APPLICATION_CREDENTIALS",
     ]);
     let credentials = source(named, GCS_IDENTITY);
+    let mut is_by_identity = named.is_none();
     if let Some(endpoint) = &options.endpoint {
         check_endpoint(endpoint, options, false)?;
         builder = builder.with_base_url(endpoint);
@@ -303,6 +304,7 @@ fn gcs(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client> 
             };
             let nobody = StaticCredentialProvider::new(nobody);
             builder = builder.with_credentials(Arc::new(nobody));
+            is_by_identity = false;
         }
     }
     let client = builder
@@ -318,7 +320,7 @@ fn gcs(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client> 
         pages: Arc::clone(&client) as Arc<dyn PageStore>,
         parts: client,
         signer: None,
-        is_by_identity: named.is_none(),
+        is_by_identity,
         credentials,
         endpoint: options.endpoint.clone(),
     })
@@ -334,6 +336,7 @@ fn azure(address: &Address, options: &StoreOptions, wire: Wire) -> Result<Client
         "AZURE_STORAGE_ACCESS_KEY",
         "AZURE_STORAGE_SAS_KEY",
         "AZURE_STORAGE_SAS_TOKEN",
+        "AZURE_STORAGE_TOKEN",
         "AZURE_STORAGE_CLIENT_SECRET",
         "AZURE_CLIENT_SECRET",
     ]);
@@ -535,6 +538,29 @@ mod tests {
         assert!(!is_loopback("http://10.0.0.1"));
         assert!(!is_loopback("http://localhost:x@10.0.0.1"));
         assert!(!is_loopback("http://localhost@10.0.0.1:9000"));
+    }
+
+    #[test]
+    fn of_credentials_that_lack_a_half_the_half_is_named() {
+        for (place, name, missing) in [
+            ("s3://b", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+            ("s3://b", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
+            (
+                "az://b",
+                "AZURE_STORAGE_ACCOUNT_KEY",
+                "AZURE_STORAGE_ACCOUNT_NAME",
+            ),
+        ] {
+            let mut options = StoreOptions::default();
+            options
+                .settings
+                .0
+                .insert(name.to_owned(), "geheim".to_owned());
+            let refused = crate::store::remote::RemoteStore::new(place.parse().unwrap(), &options);
+            let told = refused.unwrap_err().chain();
+            assert!(told.contains(missing), "{told}");
+            assert!(!told.contains("geheim"), "{told}");
+        }
     }
 
     #[test]

@@ -28,8 +28,8 @@ use crate::store::traffic::{Deed, Traffic};
 fn deed(method: &Method, uri: &Uri) -> Deed {
     match *method {
         Method::DELETE => Deed::Delete,
-        // S3 deletes by a list of names.
-        Method::POST if has_parameter(uri, &["delete"]) => Deed::Delete,
+        // S3 deletes by a list of names, and Azure by a batch of requests.
+        Method::POST if has_parameter(uri, &["delete", "comp"]) => Deed::Delete,
         Method::GET if is_list(uri) => Deed::List,
         Method::GET | Method::HEAD => Deed::Read,
         _ => Deed::Write,
@@ -293,6 +293,7 @@ mod tests {
             (Method::POST, "http://h/b/o?uploadId=2"),
             (Method::DELETE, "http://h/b/o"),
             (Method::POST, "http://h/b?delete"),
+            (Method::POST, "http://h/b?restype=container&comp=batch"),
         ] {
             let uri = Uri::from_static(uri);
             assert!(is_of_bucket(&uri, "b"), "{uri}");
@@ -300,8 +301,8 @@ mod tests {
         }
         let counts = traffic.counts();
         assert_eq!((counts.lists, counts.reads), (2, 2));
-        assert_eq!((counts.writes, counts.deletes), (2, 2));
-        assert_eq!((counts.requests(), counts.sent_bytes), (8, 80));
+        assert_eq!((counts.writes, counts.deletes), (2, 3));
+        assert_eq!((counts.requests(), counts.sent_bytes), (9, 90));
     }
 
     #[test]

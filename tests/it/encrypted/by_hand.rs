@@ -86,6 +86,21 @@ fn an_encrypted_repository_is_decrypted_by_hand_and_its_signatures_hold() {
         let (_, said) = run(commands()[1], &variables);
         assert!(said.contains("BAD: ") && !said.contains("good: "), "{said}");
     }
+    // Nor is what is no encrypted object any more passed over.
+    let (pack, _) = world.store.list("packs/").unwrap().remove(0);
+    let pack = repo.join(pack.as_str());
+    let whole = fs::read(&pack).unwrap();
+    for left in [0, 10] {
+        fs::write(&pack, &whole[..left]).unwrap();
+        let wrong = home.path().join("cut");
+        let variables = [("REPO", &*repo), ("CLEAR", &*wrong), ("IDENTITY", &*key)];
+        let (good, said) = run(commands()[1], &variables);
+        assert!(
+            !good && said.contains("BAD: ") && !said.contains("good: "),
+            "{said}"
+        );
+    }
+    fs::write(&pack, whole).unwrap();
     let plain = Repository::open(Arc::new(LocalStore::new(&clear))).unwrap();
     for (name, number) in plain.manifest_names().unwrap().iter().zip([1, 2]) {
         assert_restored(&plain, name.id.as_str(), &night(number));

@@ -26,6 +26,11 @@ impl Desk {
 
     /// Runs narthex on the machine `machine`.
     pub(super) fn run(&self, machine: &str, arguments: &[&str]) -> Output {
+        self.run_with(machine, arguments, &[])
+    }
+
+    /// The same, with more in its environment.
+    fn run_with(&self, machine: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_narthex"))
             .args(arguments)
             .current_dir(self.dir.path())
@@ -34,6 +39,7 @@ impl Desk {
             .env("NARTHEX_CACHE_DIR", self.path(&format!("{machine}-cache")))
             .env_remove("NARTHEX_IDENTITY")
             .env_remove("NARTHEX_SIGNING_KEY")
+            .envs(variables.iter().copied())
             .output()
             .unwrap()
     }
@@ -605,4 +611,60 @@ fn a_signer_is_narrowed_to_the_sources_that_are_named() {
     ];
     let unknown = desk.run("reader", &unknown);
     assert_eq!(unknown.status.code(), Some(1));
+}
+
+#[test]
+fn recipients_of_the_environment_are_those_of_who_is_typed() {
+    let desk = Desk::new();
+    let [one, other] = ["one.key", "other.key"].map(|file| {
+        let (recipient, _) = desk.done("reader", &["key", "generate", file]);
+        recipient.trim().to_owned()
+    });
+    let with_one = [("NARTHEX_RECIPIENT", &*one)];
+    // Nothing is made in clear where somebody is named.
+    let dir = night(1);
+    let backup = ["backup", dir.to_str().unwrap(), "--source", "a"];
+    for arguments in [&backup[..], &["init"]] {
+        let output = desk.run_with("reader", arguments, &with_one);
+        assert_eq!(
+            output.status.code(),
+            Some(1),
+            "{arguments:?}: {:?}",
+            said(&output)
+        );
+        assert!(
+            !desk.path("repo").join("narthex.json").exists(),
+            "{arguments:?}"
+        );
+    }
+    let wrong = desk.run_with("reader", &["init"], &[("NARTHEX_RECIPIENT", "geheim")]);
+    let (_, err) = said(&wrong);
+    assert!(
+        err.contains("NARTHEX_RECIPIENT") && !err.contains("geheim"),
+        "{err}"
+    );
+
+    let init = ["init", "--admin", "admin.key"];
+    let made = desk.run_with("reader", &init, &with_one);
+    assert_eq!(made.status.code(), Some(0), "{:?}", said(&made));
+    let (list, _) = desk.done("reader", &["key", "list"]);
+    assert!(list.contains(&one) && !list.contains(&other), "{list}");
+
+    // Whoever is in the list already is not added again, and nobody is taken off by a variable.
+    let add = ["key", "add", "--admin", "admin.key"];
+    let again = desk.run_with("reader", &add, &with_one);
+    assert_eq!(again.status.code(), Some(1), "{:?}", said(&again));
+    fs::write(desk.path("others"), &other).unwrap();
+    let in_file = [("NARTHEX_RECIPIENTS_FILE", "others")];
+    let added = desk.run_with("reader", &add, &in_file);
+    let (list, err) = said(&added);
+    assert_eq!(added.status.code(), Some(0), "{err}");
+    assert!(list.contains(&one) && list.contains(&other), "{list}");
+    let remove = ["key", "remove", "--admin", "admin.key"];
+    let removed = desk.run_with("reader", &remove, &in_file);
+    assert_eq!(removed.status.code(), Some(1), "{:?}", said(&removed));
+    // What is typed counts in place of what a variable says.
+    let signer = ["key", "add", "--admin", "admin.key", "--recipient", &one];
+    let typed = desk.run_with("reader", &signer, &[("NARTHEX_RECIPIENT", "geheim")]);
+    assert_eq!(typed.status.code(), Some(0), "{:?}", said(&typed));
 }

@@ -340,6 +340,14 @@ fn a_night_is_backed_up_checked_and_restored_over_sftp() {
     ] {
         let (code, said) = run(arguments);
         assert_eq!(code, Some(0), "{arguments:?}: {said}");
+        assert!(
+            said.contains(" requests (") && !said.contains("(0 requests"),
+            "{said}"
+        );
+        assert!(
+            !said.contains(" 0 B sent") && !said.contains(" 0 B received"),
+            "{said}"
+        );
     }
     let blocks = std::fs::read_dir(dir.path().join("back")).unwrap().count();
     assert!(blocks > 0);

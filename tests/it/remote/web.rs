@@ -296,6 +296,11 @@ fn a_repository_is_checked_and_restored_over_http_and_not_written_to() {
     ] {
         let (code, said) = run(&web.url(), arguments);
         assert_eq!(code, Some(0), "{arguments:?}: {said}");
+        assert!(said.contains(" requests (0 writes, "), "{said}");
+        assert!(
+            said.contains(" 0 B sent, ") && !said.contains(" 0 B received"),
+            "{said}"
+        );
     }
     // Says so, and not that there are no archives.
     let unlisted = Web::start(Fault::NoDirs);
