@@ -158,8 +158,10 @@ pub(crate) fn keyring(
     keyring.witness_memory = Some(Arc::new(state.witness_memory(id)));
     if writes {
         keyring.memory = state.memory_dir();
-        keyring.documents = state.documents(id)?;
     }
+    // Whoever writes does not go by an older state of the repository than it has seen.
+    keyring.kept_stand_in = !writes;
+    keyring.documents = state.documents(id)?;
     Ok(keyring)
 }
 
@@ -269,6 +271,20 @@ pub(crate) fn refuse_in_clear(location: &Location) -> Result<()> {
 static IN_CLEAR: Mutex<Option<String>> = Mutex::new(None);
 static ANY_ENCRYPTED: AtomicBool = AtomicBool::new(false);
 
+/// Whether lists of keys are gone of a repository that was opened.
+static LISTS_GONE: AtomicBool = AtomicBool::new(false);
+
+/// Whether lists of keys are gone of a repository that was opened: what was done is not the whole
+/// truth.
+pub(crate) fn are_lists_gone() -> bool {
+    LISTS_GONE.load(Ordering::Relaxed)
+}
+
+/// Says that they are back.
+pub(crate) fn lists_are_back() {
+    LISTS_GONE.store(false, Ordering::Relaxed);
+}
+
 /// Says so at the end where an identity was given and no repository is encrypted.
 pub(crate) fn say_unneeded() {
     let typed = KEYS.get();
@@ -312,6 +328,7 @@ fn remember_key(location: &Location, repository: &Repository, state: &StateArgs,
         witnesses: BTreeMap::new(),
     };
     say_junk(keys.chain());
+    say_gone(location, keys.chain());
     match state.keep_pin(&newest.repository, &pin) {
         Ok(false) => {}
         Ok(true) if is_typed => {}
@@ -373,6 +390,23 @@ pub(crate) fn refuse_former(
         to.store().describe()
     ))
     .advise(MAKE))
+}
+
+/// Names the lists of keys that are gone, once.
+fn say_gone(location: &Location, chain: &KeyChain) {
+    let numbers: Vec<_> = chain
+        .gone()
+        .iter()
+        .map(|(number, _)| number.to_string())
+        .collect();
+    if numbers.is_empty() || LISTS_GONE.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    say(&format!(
+        "lists of keys are gone from {location} that were there (keys/, number {}): somebody has removed them, or shows an older state of the \
+         repository; going on with what this machine keeps of them: narthex repair puts them back",
+        numbers.join(", ")
+    ));
 }
 
 /// Names what lies among lists of keys and is none, once.

@@ -150,6 +150,8 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         (result, _) => (result, None),
     };
     let lost = name_unreadable(&*progress);
+    #[cfg(feature = "encryption")]
+    let lost = lost | keys::are_lists_gone();
     let is_healthy = matches!(result, Ok(Ending::Healthy)) && !lost;
     let released = if is_healthy {
         Ok(())

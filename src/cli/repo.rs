@@ -228,8 +228,19 @@ impl RepoArgs {
         open_at(&self.location, &StateArgs::of_environment(), false)
     }
 
+    /// The repository, which must exist and be the one that is remembered to be there, with all
+    /// that was seen of its keys: for whoever deletes, or signs what is there.
+    pub(crate) fn open_to_change(&self, state: &StateArgs) -> Result<Parts> {
+        let parts = self.open_own(state)?;
+        #[cfg(feature = "encryption")]
+        if let Some(keys) = parts.root().keys() {
+            keys.refuse_gone()?;
+        }
+        Ok(parts)
+    }
+
     /// The repository, which must exist and be the one that is remembered to be there: for whoever
-    /// changes it.
+    /// mends it.
     pub(crate) fn open_own(&self, state: &StateArgs) -> Result<Parts> {
         let parts = open(&self.location, state, false)?;
         state.refuse_other(&self.location, parts.root())?;
@@ -314,6 +325,10 @@ fn open(location: &Location, state: &StateArgs, writes: bool) -> Result<Parts> {
 /// read keeps what it has written.
 fn open_at(location: &Location, state: &StateArgs, writes: bool) -> Result<Parts> {
     let store = network::store(location)?;
+    // Where it is not in parts, a backup lists all of it next.
+    if writes && !state.is_in_parts(location) {
+        store.expect_listing();
+    }
     #[cfg(feature = "encryption")]
     let opened = Parts::open_choosing(store, |descriptor| {
         keys::keyring(location, state, writes, Some(descriptor))

@@ -24,7 +24,7 @@ use crate::raw::read_bounded;
 use crate::repository::is_plain_id;
 #[cfg(feature = "encryption")]
 use crate::repository::keyed::{SeenWitness, WitnessMemory};
-use crate::repository::{Digest, Repository};
+use crate::repository::{Descriptor, Digest, Repository};
 use crate::store::Location;
 
 /// Version of the files that this program writes, and the newest it reads.
@@ -56,6 +56,9 @@ struct Remembered {
     /// Ids of the repositories that were there, the latest last. Disks that take turns have one
     /// each.
     repositories: Vec<String>,
+    /// Whether the latest is in parts, one for each source.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    in_parts: bool,
 }
 
 /// What went wrong with the repository at `location`; where there is none, also which one is
@@ -371,8 +374,8 @@ impl StateArgs {
     /// Remembers that `repository` is at `location`. What cannot be remembered is the reason, as a
     /// sentence.
     pub(crate) fn remember(&self, location: &Location, repository: &Repository) -> Option<String> {
-        let id = &repository.descriptor().id;
-        let kept = self.keep(location, id).err()?;
+        let Descriptor { id, by_source, .. } = repository.descriptor();
+        let kept = self.keep(location, id, *by_source).err()?;
         Some(format!(
             "cannot remember that repository {id} is in {location}, so that a disk that is not mounted will not be noticed: {}",
             kept.chain()
@@ -386,26 +389,42 @@ impl StateArgs {
             return Ok(ids);
         };
         for name in names(location)? {
-            ids.extend(read(&file(&dir, &name))?);
+            let remembered = read(&file(&dir, &name))?;
+            ids.extend(remembered.into_iter().flat_map(|it| it.repositories));
         }
         ids.retain(|id| !id.is_empty());
         Ok(ids)
     }
 
-    fn keep(&self, location: &Location, id: &str) -> Result<()> {
+    /// Whether the repository that was at `location` last is in parts.
+    pub(crate) fn is_in_parts(&self, location: &Location) -> bool {
+        let Some(dir) = self.dir() else {
+            return false;
+        };
+        let names = names(location).into_iter().flatten();
+        let mut remembered = names.filter_map(|name| read(&file(&dir, &name)).ok().flatten());
+        remembered.any(|it| it.in_parts)
+    }
+
+    fn keep(&self, location: &Location, id: &String, in_parts: bool) -> Result<()> {
         let dir = self.dir().ok_or_else(no_dir)?;
         for name in names(location)? {
             let path = file(&dir, &name);
-            let mut repositories = read(&path)?;
-            if repositories.last().is_some_and(|last| last == id) {
+            let known = read(&path)?;
+            let before = known
+                .as_ref()
+                .map(|it| (it.repositories.last(), it.in_parts));
+            if before == Some((Some(id), in_parts)) {
                 continue;
             }
+            let mut repositories = known.map(|it| it.repositories).unwrap_or_default();
             repositories.retain(|known| known != id);
             repositories.push(id.to_owned());
             let remembered = Remembered {
                 format_version: STATE_VERSION,
                 location: name.to_string_lossy().into_owned(),
                 repositories,
+                in_parts,
             };
             write(&path, &remembered)?;
         }
@@ -470,9 +489,9 @@ fn file(dir: &Path, location: &Path) -> PathBuf {
 }
 
 /// The repositories that the file at `path` remembers; none when there is no such file.
-fn read(path: &Path) -> Result<Vec<String>> {
+fn read(path: &Path) -> Result<Option<Remembered>> {
     let bytes = match read_bounded(path, MAX_BYTES) {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         read => read?,
     };
     let wrong = |found: &str| {
@@ -486,7 +505,7 @@ fn read(path: &Path) -> Result<Vec<String>> {
     if remembered.format_version > STATE_VERSION {
         return Err(wrong("a newer version"));
     }
-    Ok(remembered.repositories)
+    Ok(Some(remembered))
 }
 
 /// Writes the file whole or not at all.
@@ -512,7 +531,7 @@ mod tests {
     fn a_pipe_or_a_device_in_place_of_the_file_is_an_error_and_nobody_waits_for_it() {
         use rustix::fs::{CWD, Mode, mkfifoat};
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(read(&dir.path().join("none")).unwrap(), [""; 0]);
+        assert!(read(&dir.path().join("none")).unwrap().is_none());
         let (pipe, device) = (dir.path().join("pipe"), dir.path().join("device"));
         mkfifoat(CWD, &pipe, Mode::RWXU).unwrap();
         std::os::unix::fs::symlink("/dev/zero", &device).unwrap();

@@ -31,7 +31,8 @@ struct Wanted {
 /// and that are missing, not as long as they should be, or marked as damaged; archives whose
 /// manifests are damaged; and, where it is said that they were `lost`, archives that only `other`
 /// has. Nothing is overwritten, except that a damaged manifest gives way to the one that belongs in
-/// its place. With `dry_run` nothing is written.
+/// its place. What a witness has seen and is gone is lost, whoever says so. With `dry_run` nothing
+/// is written.
 ///
 /// # Errors
 ///
@@ -100,13 +101,15 @@ impl Wanted {
                 wanted.damaged.push(archive);
             }
         }
+        // Where a witness is gone, nothing says what was there.
+        let seen = repository.witnessed().unwrap_or_default();
         for name in &names {
             let object = name.object()?;
             let is_damaged = shelf.damaged.iter().any(|damaged| damaged.name == object);
             if is_damaged || shelf.archive(&name.id).is_some() {
                 continue;
             }
-            if !lost {
+            if !lost && !seen.contains_key(&object) {
                 wanted.not_asked_for += 1;
             } else if let Some(archive) = sound(other, name) {
                 wanted.lost.push(archive);

@@ -27,10 +27,14 @@ mod archive;
 mod catalog;
 mod damage;
 mod judge;
+#[cfg(feature = "encryption")]
+mod keys;
 mod mend;
 mod run;
 
 pub use catalog::Catalog;
 pub use damage::{judge_damage, leave_marks};
+#[cfg(feature = "encryption")]
+pub use keys::{bring_keys, mend_keys};
 pub use mend::{Mending, mend};
 pub use run::{RepairOutcome, RepairStep, repair};

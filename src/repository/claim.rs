@@ -235,7 +235,7 @@ fn unwitnessed(name: &ObjectName, what: &str) -> Error {
     Error::refused(format!(
         "{name} {what} since a witness has seen it, so nothing is deleted: what it needs is not known"
     ))
-    .advise("bring it back (narthex repair --from a copy); if it was forgotten, narthex witness --accept-missing says so")
+    .advise("bring it back (narthex repair --from a copy, then narthex witness); if it was forgotten, narthex witness --accept-missing says so")
 }
 
 fn unknown(name: &str, error: Error) -> Error {

@@ -338,7 +338,7 @@ pub(crate) fn expect_blocks(store: &dyn Store, blocks: &[&StoredBlock]) {
 
 /// The descriptor of the repository in `store`, and what is wrong where it stands in for a lost or
 /// damaged one.
-fn find(store: &dyn Store) -> Result<(Descriptor, Option<String>)> {
+pub(crate) fn find(store: &dyn Store) -> Result<(Descriptor, Option<String>)> {
     let found = find_current(store);
     // The answer says whether there are older versions.
     if versions::settle_descriptor(store)? {

@@ -129,6 +129,11 @@ pub trait ReadStore: Debug + Send + Sync {
         Ok(objects)
     }
 
+    /// Says that all of a small store is going to be listed soon, by
+    /// [`list_many`](Self::list_many): where answers take their time, it may be asked for at
+    /// once.
+    fn expect_listing(&self) {}
+
     /// What comes after `prefix` up to the next `/` in names of objects that have one there, each
     /// once, sorted. `prefix` is empty or ends in `/`: so it names a directory, and these are the
     /// directories in it.

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
 
@@ -35,12 +36,22 @@ pub(super) fn begin() -> Result<()> {
     Ok(())
 }
 
+/// Runs `future` on the runtime of this process, which has [begun](begin), while nobody waits.
+pub(super) fn spawn<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> JoinHandle<T> {
+    runtime().spawn(future)
+}
+
 /// Waits for `future` on the runtime of this process, which has [begun](begin).
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    runtime().block_on(future)
+}
+
+fn runtime() -> &'static Runtime {
     #[expect(
         clippy::expect_used,
         reason = "no store that comes here is made before the runtime has begun"
     )]
-    let runtime = RUNTIME.get().expect("a runtime that has begun");
-    runtime.block_on(future)
+    RUNTIME.get().expect("a runtime that has begun")
 }

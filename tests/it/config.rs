@@ -473,6 +473,19 @@ repository = "main"
     desk.says(&["backup", "b"], 0, &[]);
     let online = desk.says(&["config", "check", "--online"], 0, &[]);
     assert!(!online.out.contains("no-repository"), "{}", online.out);
+    // Where no backup makes it, it is missed.
+    for (more, of_source) in [
+        ("signing-key-file = \"DIR/key\"\n", ""),
+        ("", "no-create = true\n"),
+    ] {
+        desk.write("key", "", 0o600);
+        let text = format!(
+            "[repository.main]\nurl = \"DIR/none\"\n{more}[source.b]\npath = \"NIGHTS/night-1\"\n{of_source}"
+        );
+        desk.write("other.toml", &text, 0o600);
+        let other = ["config", "check", "--online", "--config", "other.toml"];
+        desk.says(&other, 3, &[]);
+    }
     desk.says(&["config", "check", "--config", "gone"], 1, &["gone"]);
     desk.says(
         &["config", "show", "--config", "none"],

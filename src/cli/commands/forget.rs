@@ -113,7 +113,7 @@ impl Args {
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
-    let parts = args.repo.open_own(&args.state)?;
+    let parts = args.repo.open_to_change(&args.state)?;
     let meant = args.meant(&parts)?;
     let is_all = args.ids.is_empty() && args.sources.source().is_none();
     let mut hidden = is_all && remark_unseen(&parts, context)?;

@@ -317,7 +317,7 @@ fn change(args: &ChangeArgs, change: Change, context: &mut Context<'_>) -> Resul
         ));
     }
     let admin = load_signing(&args.admin)?;
-    let parts = args.repo.open_own(&args.state)?;
+    let parts = args.repo.open_to_change(&args.state)?;
     let repository = parts.root();
     let keys = repository.keys().ok_or_else(|| not_encrypted(repository))?;
     let believed = keys.admin();
@@ -393,7 +393,7 @@ fn change(args: &ChangeArgs, change: Change, context: &mut Context<'_>) -> Resul
     let next = chain.next(now(), recipients, signers)?;
     publish(repository, &next, &admin)?;
     // What was seen is raised with it.
-    let parts = args.repo.open_own(&args.state)?;
+    let parts = args.repo.open_to_change(&args.state)?;
     let repository = parts.root();
     remember(args.repo.location(), repository, &args.state);
     if change != Change::Remove && !typed.is_empty() {

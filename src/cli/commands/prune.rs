@@ -108,7 +108,7 @@ impl Args {
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
-    let parts = args.repo.open_own(&args.state)?;
+    let parts = args.repo.open_to_change(&args.state)?;
     let options = args.grace.options(args.dry_run, args.all);
     let all = args.meant(&parts)?;
     let mut unseen = args.source.is_none() && remark_unseen(&parts, context)?;

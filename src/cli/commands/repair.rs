@@ -8,6 +8,8 @@ use super::copy::refuse_same_location;
 use crate::cli::args::REPOSITORY_HEADING;
 use crate::cli::context::Context;
 use crate::cli::exit::Ending;
+#[cfg(feature = "encryption")]
+use crate::cli::keys;
 use crate::cli::repo::RepoArgs;
 use crate::cli::state::StateArgs;
 use crate::cli::stored::remark_unseen;
@@ -16,6 +18,8 @@ use crate::dense::Cache;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::now;
 use crate::repair::{RepairOutcome, RepairStep, repair};
+#[cfg(feature = "encryption")]
+use crate::repair::{bring_keys, mend_keys};
 use crate::report::archives::REPAIR_STEPS;
 use crate::repository::{ManifestName, Parts, Repository};
 use crate::store::{Location, ObjectName};
@@ -61,13 +65,26 @@ impl Args {
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let location = args.repo.location();
-    let mut parts = args.repo.open_own(&args.state)?;
-    let likely = args.state.last(location)?;
     let others = match &args.from {
         None => None,
         Some(other) => {
             refuse_same_location(location, std::slice::from_ref(other))?;
-            let others = RepoArgs::at(other).open()?;
+            Some(RepoArgs::at(other).open()?)
+        }
+    };
+    let mut steps = Vec::new();
+    // Without them it may be that nothing can be opened.
+    #[cfg(feature = "encryption")]
+    if let Some(others) = &others {
+        steps = bring_keys(&*args.repo.store()?, others, args.dry_run)?;
+    }
+    let mut parts = args.repo.open_own(&args.state)?;
+    #[cfg(feature = "encryption")]
+    steps.extend(put_back(&parts, args.dry_run)?);
+    let likely = args.state.last(location)?;
+    let others = match others {
+        None => None,
+        Some(others) => {
             if parts.is_by_source() != others.is_by_source() {
                 return Err(Error::unsupported(
                     "one of the repositories is in parts, one for each source, and the other one is not: narthex copy brings archives from one to the other",
@@ -76,7 +93,6 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             Some(others)
         }
     };
-    let mut steps = Vec::new();
     let is_first = others.is_some() || parts.is_by_source();
     if parts.is_by_source()
         && args.dry_run
@@ -135,6 +151,19 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     }
     let left = steps.iter().any(|step| step.outcome == RepairOutcome::Left);
     Ok(Ending::problems_if(left || is_doubtful || hidden))
+}
+
+/// Puts lists of keys back as this machine keeps them.
+#[cfg(feature = "encryption")]
+fn put_back(parts: &Parts, dry_run: bool) -> Result<Vec<RepairStep>> {
+    let steps = mend_keys(parts, dry_run)?;
+    if steps
+        .iter()
+        .all(|step| step.outcome == RepairOutcome::Repaired)
+    {
+        keys::lists_are_back();
+    }
+    Ok(steps)
 }
 
 /// A part, and that of another repository which is to be fetched from.

@@ -37,7 +37,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
-    let parts = args.repo.open_own(&args.state)?;
+    let parts = args.repo.open_to_change(&args.state)?;
     let root = parts.root();
     let keys = root.keys().ok_or_else(|| {
         Error::refused(format!(

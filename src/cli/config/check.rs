@@ -177,7 +177,9 @@ impl Findings {
         match opened {
             Ok(parts) => self.of_keys(repository, sources, parts.root()),
             Err(error) if error.kind() == ErrorKind::NotFound && is_vacant() => {
-                self.add("no-repository", false, &place, &key, &error.chain());
+                // Then no backup makes it.
+                let is_made = repository.keys.is_empty() && !sources.iter().any(|it| it.no_create);
+                self.add("no-repository", !is_made, &place, &key, &error.chain());
             }
             Err(error) => self.add("unreachable", true, &place, &key, &error.chain()),
         }

@@ -1,12 +1,12 @@
 //! All key documents of a repository, proved.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::kept::KeptDocuments;
 use super::{
     ALL_SOURCES, AllowedSigner, KEYS_PREFIX, KEYS_VERSION, KeyDocument, MAX_BYTES, MAX_NUMBER,
-    Version, document_number, hexadecimal, parse,
+    Version, document_number, hexadecimal, key_object, parse,
 };
 use crate::crypt::document;
 use crate::crypt::recipient::{Recipient, Recipients};
@@ -26,6 +26,8 @@ pub struct KeyPin<'p> {
     pub seen: u32,
     /// Documents that need not be read again.
     pub kept: Option<&'p KeptDocuments>,
+    /// Whether those stand in for documents that are gone.
+    pub kept_stand_in: bool,
 }
 
 /// The documents of a repository, all of them proved; see the [module](super).
@@ -36,6 +38,8 @@ pub struct KeyChain {
     /// SHA-256 of the newest, as text.
     digest: String,
     junk: Vec<KeyJunk>,
+    /// Those that are gone, with their bytes as they were kept.
+    gone: Vec<(u32, Vec<u8>)>,
     /// The number that the next document gets; `None` where there is none left.
     free: Option<u32>,
 }
@@ -87,50 +91,33 @@ impl KeyChain {
 
     fn read_once(store: &dyn ReadStore, pin: &KeyPin<'_>, trusts_kept: bool) -> Result<Self> {
         let mut reading = Reading::default();
+        let mut listed = BTreeMap::new();
         for (name, bytes) in store.list(KEYS_PREFIX)? {
-            let Some(number) = document_number(&name) else {
-                let why = "it has no name of a list of keys".to_owned();
-                reading.junk.push(KeyJunk {
+            match document_number(&name) {
+                Some(number) => {
+                    listed.insert(number, Some((name, bytes)));
+                }
+                None => reading.junk.push(KeyJunk {
                     name,
                     is_numbered: false,
-                    why,
-                });
-                continue;
-            };
-            reading.taken.insert(number);
-            let kept = pin.kept.filter(|_| trusts_kept);
-            let kept = kept.and_then(|kept| kept.get(number, bytes));
-            if let Some(kept) = kept.filter(|kept| is_genuine(kept, pin).is_ok()) {
-                reading
-                    .take(&name, number, &kept, pin)
-                    .map_err(|e| e.context(format!("object {name}")))?;
-                continue;
+                    why: "it has no name of a list of keys".to_owned(),
+                }),
             }
-            let bytes = match store.get(&name, MAX_BYTES) {
-                // Somebody has tidied up meanwhile.
-                Err(gone) if gone.kind() == ErrorKind::NotFound => continue,
-                // One that is too large is none.
-                Err(error)
-                    if !matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) =>
-                {
-                    return Err(error.context(format!("object {name}")));
-                }
-                read => read,
-            };
-            let read = bytes.and_then(|bytes| {
-                let genuine = is_genuine(&bytes, pin);
-                genuine.map(|()| bytes)
-            });
-            match read {
-                Ok(bytes) => {
-                    reading
-                        .take(&name, number, &bytes, pin)
-                        .map_err(|e| e.context(format!("object {name}")))?;
-                    if let Some(kept) = pin.kept {
-                        kept.keep(number, &bytes);
-                    }
-                }
-                Err(error) => reading.pass_over(&name, error),
+        }
+        reading.taken = listed.keys().copied().collect();
+        let kept = pin.kept.filter(|_| pin.kept_stand_in);
+        for number in kept.into_iter().flat_map(KeptDocuments::numbers) {
+            listed.entry(number).or_default();
+        }
+        for (number, found) in listed {
+            let before = reading.documents.len();
+            if let Some((name, bytes)) = found {
+                reading.read(store, (number, &name, bytes), pin, trusts_kept)?;
+            }
+            if before == reading.documents.len()
+                && let Some(kept) = kept
+            {
+                reading.stand_in(number, kept, pin);
             }
         }
         reading.end(pin)
@@ -149,6 +136,33 @@ impl KeyChain {
     /// What lies among them and counts for nothing, by name.
     pub fn junk(&self) -> &[KeyJunk] {
         &self.junk
+    }
+
+    /// Documents that are gone from the repository, for which those stand in that this machine
+    /// keeps: the number of each and its bytes.
+    pub fn gone(&self) -> &[(u32, Vec<u8>)] {
+        &self.gone
+    }
+
+    /// The document `number` of this chain as bytes, from `store` or as it was kept.
+    ///
+    /// # Errors
+    ///
+    /// `Corrupt`, when there is another now; when the store fails.
+    pub fn content(&self, store: &dyn ReadStore, number: u32) -> Result<Vec<u8>> {
+        if let Some((_, kept)) = self.gone.iter().find(|(gone, _)| *gone == number) {
+            return Ok(kept.clone());
+        }
+        let name = key_object(number)?;
+        let content = store.get(&name, MAX_BYTES)?;
+        let mut after = self.documents.iter().map(|document| &document.previous);
+        let digest = hexadecimal(&content);
+        if digest == self.digest || after.any(|previous| previous.as_ref() == Some(&digest)) {
+            return Ok(content);
+        }
+        Err(Error::corrupt(format!(
+            "expected the key document in {name} that was read before, found another"
+        )))
     }
 
     /// Whom objects are encrypted to.
@@ -278,6 +292,8 @@ struct Reading {
     first: Option<Error>,
     /// The numbers that something has.
     taken: BTreeSet<u32>,
+    /// Documents that are gone, as they were kept.
+    gone: Vec<(u32, Vec<u8>)>,
 }
 
 impl Reading {
@@ -302,6 +318,66 @@ impl Reading {
         };
         let named = error.context(format!("object {name}")).advise(advice);
         self.first.get_or_insert(named);
+    }
+
+    /// Takes in what has the name of the document `number`, with so many bytes, if it is one.
+    fn read(
+        &mut self,
+        store: &dyn ReadStore,
+        (number, name, bytes): (u32, &ObjectName, u64),
+        pin: &KeyPin<'_>,
+        trusts_kept: bool,
+    ) -> Result<()> {
+        let context = |e: Error| e.context(format!("object {name}"));
+        let kept = pin.kept.filter(|_| trusts_kept);
+        let kept = kept.and_then(|kept| kept.get(number, bytes));
+        if let Some(kept) = kept.filter(|kept| is_genuine(kept, pin).is_ok()) {
+            return self.take(name, number, &kept, pin).map_err(context);
+        }
+        let bytes = match store.get(name, MAX_BYTES) {
+            // Somebody has tidied up meanwhile.
+            Err(gone) if gone.kind() == ErrorKind::NotFound => return Ok(()),
+            // One that is too large is none.
+            Err(error) if !matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => {
+                return Err(context(error));
+            }
+            read => read,
+        };
+        let read = bytes.and_then(|bytes| {
+            let genuine = is_genuine(&bytes, pin);
+            genuine.map(|()| bytes)
+        });
+        match read {
+            Ok(bytes) => {
+                self.take(name, number, &bytes, pin).map_err(context)?;
+                if let Some(kept) = pin.kept {
+                    kept.keep(number, &bytes);
+                }
+            }
+            Err(error) => self.pass_over(name, error),
+        }
+        Ok(())
+    }
+
+    /// Takes in the document `number` as it was kept, if it follows from those before: it was in
+    /// the repository once.
+    fn stand_in(&mut self, number: u32, kept: &KeptDocuments, pin: &KeyPin<'_>) {
+        let Ok(content) = kept.read(number) else {
+            return;
+        };
+        let genuine = is_genuine(&content, pin).and_then(|()| parse::<KeyDocument>(&content));
+        let Ok(document) = genuine else {
+            return;
+        };
+        let is_next = document.format_version == KEYS_VERSION
+            && document.repository == pin.repository
+            && document.number == number
+            && document.previous == self.digest;
+        if is_next {
+            self.documents.push(document);
+            self.digest = Some(hexadecimal(&content));
+            self.gone.push((number, content));
+        }
     }
 
     /// Takes in the document `name`, which the administrator has signed.
@@ -379,6 +455,7 @@ impl Reading {
             newest,
             digest,
             junk: self.junk,
+            gone: self.gone,
             free: numbers.find(|number| !self.taken.contains(number)),
         })
     }

@@ -6,6 +6,8 @@ use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use super::MAX_BYTES;
+use crate::error::Result;
 use crate::raw::read_bounded;
 
 /// A directory with key documents of one repository, each in a file that is called by its number.
@@ -28,6 +30,21 @@ impl KeptDocuments {
     pub(super) fn get(&self, number: u32, bytes: u64) -> Option<Vec<u8>> {
         let content = read_bounded(&self.path(number), bytes).ok()?;
         (content.len() as u64 == bytes).then_some(content)
+    }
+
+    /// The document `number`, of whatever size.
+    pub(super) fn read(&self, number: u32) -> Result<Vec<u8>> {
+        read_bounded(&self.path(number), MAX_BYTES)
+    }
+
+    /// The numbers of those that are kept.
+    pub(super) fn numbers(&self) -> Vec<u32> {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let numbers = entries.filter_map(|entry| {
+            let name = entry.file_name();
+            name.to_str()?.strip_suffix(".json")?.parse().ok()
+        });
+        numbers.collect()
     }
 
     /// Keeps the document `number`. Where that fails, it is read again.

@@ -181,7 +181,7 @@ impl KeyDocument {
     ///
     /// None that is known.
     pub fn object(&self) -> Result<ObjectName> {
-        object(self.number)
+        key_object(self.number)
     }
 
     /// Its bytes, signed by the administrator's key. Publish them with
@@ -196,7 +196,12 @@ impl KeyDocument {
     }
 }
 
-fn object(number: u32) -> Result<ObjectName> {
+/// The object that holds the document with this number.
+///
+/// # Errors
+///
+/// None that is known.
+pub fn key_object(number: u32) -> Result<ObjectName> {
     ObjectName::new(format!("{KEYS_PREFIX}{number:08}.json"))
 }
 

@@ -28,7 +28,7 @@ pub use witness::{LostWitness, MissingManifests, SeenWitness, Witness, WitnessMe
 
 use super::layout::{ARCHIVES, DATA, DESCRIPTOR, MENDED};
 use super::{Digest, MAX_MANIFEST_BYTES, ManifestName, PartName, original};
-use crate::crypt::keys::{KeptDocuments, KeyChain, KeyPin, source_id};
+use crate::crypt::keys::{KeptDocuments, KeyChain, KeyPin, key_object, source_id};
 use crate::crypt::sign::SigningKey;
 use crate::crypt::{EncryptedStore, Identities, Identity};
 use crate::error::{Error, ErrorKind, Result};
@@ -58,6 +58,8 @@ pub struct Keyring {
     pub memory: Option<PathBuf>,
     /// Where it keeps key documents that it has read, if it need not read them again.
     pub documents: Option<KeptDocuments>,
+    /// Whether those stand in for documents that are gone from the repository.
+    pub kept_stand_in: bool,
     /// Whether archives count that nobody has signed who may.
     pub accept_unsigned: bool,
 }
@@ -75,6 +77,7 @@ impl Keyring {
             admin: self.admin.as_deref().unwrap_or(told),
             seen: self.seen,
             kept: self.documents.as_ref(),
+            kept_stand_in: self.kept_stand_in,
         };
         KeyChain::read(store, &pin)
     }
@@ -208,6 +211,34 @@ impl KeyedStore {
     /// The key documents.
     pub fn chain(&self) -> &KeyChain {
         &self.chain
+    }
+
+    /// The lists of keys that are gone from the repository, as this machine keeps them: the object
+    /// that each belongs in, and its bytes.
+    ///
+    /// # Errors
+    ///
+    /// None that is known.
+    pub fn gone_lists(&self) -> Result<Vec<(ObjectName, &[u8])>> {
+        let gone = self.chain.gone().iter();
+        let named = gone.map(|(number, content)| Ok((key_object(*number)?, &**content)));
+        named.collect()
+    }
+
+    /// Refuses to change what is there while lists of keys are gone that were seen.
+    ///
+    /// # Errors
+    ///
+    /// `Refused`.
+    pub fn refuse_gone(&self) -> Result<()> {
+        match self.chain.gone() {
+            [] => Ok(()),
+            [(number, _), ..] => Err(Error::refused(format!(
+                "the list of keys {number}, which this machine has seen, is gone from the repository: somebody has removed it, \
+                 or shows an older state"
+            ))
+            .advise("narthex repair puts it back as this machine keeps it")),
+        }
     }
 
     /// What this machine remembers, if it has to.

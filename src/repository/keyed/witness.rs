@@ -464,6 +464,11 @@ impl KeyedStore {
         let junk =
             junk.map(|junk| CheckFinding::new(Kind::KeysFalse, junk.name.as_str(), &*junk.why));
         report.findings.extend(junk);
+        for (object, _) in self.gone_lists()? {
+            let detail = "expected the list of keys that was seen before, found none that the administrator has signed";
+            let finding = CheckFinding::new(Kind::KeysGone, object.as_str(), detail);
+            report.findings.push(finding);
+        }
         let newest = self.witness()?;
         if let Some(lost) = self.lost(newest.as_ref()) {
             let object = witness_object(lost.number)?;

@@ -399,6 +399,10 @@ impl<S: Store + 'static> ReadStore for ReadAhead<S> {
         self.shared.inner.list_many(prefixes)
     }
 
+    fn expect_listing(&self) {
+        self.shared.inner.expect_listing();
+    }
+
     fn dirs(&self, prefix: &str) -> Result<Vec<String>> {
         self.shared.inner.dirs(prefix)
     }

@@ -194,7 +194,6 @@ impl Inner {
             let is_next = page.keys().next() > found.keys().next_back();
             found.append(&mut page);
             if token.is_none() {
-                self.show_pinned(prefix, &mut found);
                 return Ok(Some(found));
             }
             if !is_next {

@@ -27,18 +27,19 @@ mod wire;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use object_store::client::HttpConnector as _;
 use object_store::path::Path;
 use object_store::{Error as StoreError, GetOptions, GetRange, ObjectMeta, ObjectStoreExt as _};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 pub use address::{Address, Service};
 
 use super::name::TEMPORARY;
-use super::runtime::{self, block_on};
+use super::runtime::{self, block_on, spawn};
 use super::{
     Leftover, Locks, ObjectHistory, ObjectName, Origin, PendingObject, ReadStore, Store,
     StoreOptions, TrafficCounts, beyond_end, no_leftover, no_object, not_left_over, too_large,
@@ -59,7 +60,15 @@ const UPLOAD: &str = "?uploadId=";
 #[derive(Clone, Debug)]
 pub struct RemoteStore {
     inner: Arc<Inner>,
+    /// The listing that was asked for before anybody waited for it.
+    expected: Arc<Mutex<Option<Expected>>>,
 }
+
+/// A listing that is under way; `None` where there are too many pages.
+type Expected = JoinHandle<Result<Option<Listing>>>;
+
+/// What is there, by name.
+type Listing = BTreeMap<String, ObjectMeta>;
 
 impl RemoteStore {
     /// The store at `address`. Nothing is read or written yet.
@@ -80,6 +89,7 @@ impl RemoteStore {
             .connect(&plain)
             .map_err(|e| Error::invalid(format!("cannot use {address}: {e}")))?;
         Ok(RemoteStore {
+            expected: Arc::default(),
             inner: Arc::new(Inner {
                 address,
                 client,
@@ -92,6 +102,17 @@ impl RemoteStore {
             }),
         })
     }
+}
+
+impl RemoteStore {
+    /// The listing that was asked for before, once.
+    fn expected(&self) -> Option<Expected> {
+        lock(&self.expected).take()
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ReadStore for RemoteStore {
@@ -199,10 +220,21 @@ impl ReadStore for RemoteStore {
         let found = block_on(async {
             // All of a small repository is on few pages. Of a large one each prefix is listed.
             let above = above_all(prefixes);
-            if prefixes.len() > 1
-                && let Some(all) = inner.list_pages(above, MOST_PAGES).await?
-            {
-                return Ok(all);
+            if prefixes.len() > 1 {
+                let expected = self.expected().filter(|_| above.is_empty());
+                let listed = match expected {
+                    // What fails is tried again.
+                    Some(listing) => listing.await.ok().and_then(Result::ok),
+                    None => None,
+                };
+                let listed = match listed {
+                    Some(listed) => listed,
+                    None => inner.list_pages(above, MOST_PAGES).await?,
+                };
+                if let Some(mut all) = listed {
+                    inner.show_pinned(above, &mut all);
+                    return Ok(all);
+                }
             }
             let mut found = BTreeMap::new();
             for prefix in prefixes {
@@ -213,6 +245,12 @@ impl ReadStore for RemoteStore {
         let mut objects = objects(found?);
         objects.retain(|(name, _)| prefixes.iter().any(|it| name.as_str().starts_with(it)));
         Ok(objects)
+    }
+
+    fn expect_listing(&self) {
+        let inner = Arc::clone(&self.inner);
+        let listing = spawn(async move { inner.list_pages("", MOST_PAGES).await });
+        *lock(&self.expected) = Some(listing);
     }
 
     fn dirs(&self, prefix: &str) -> Result<Vec<String>> {

@@ -34,6 +34,7 @@ fn read(store: &MemoryStore, admin: &SigningKey, seen: u32) -> narthex::Result<K
         admin: &admin.public().fingerprint(),
         seen,
         kept: None,
+        kept_stand_in: false,
     };
     KeyChain::read(store, &pin)
 }
@@ -315,6 +316,7 @@ fn documents_that_were_read_once_are_not_read_again_and_are_proved_all_the_same(
         admin: &fingerprint,
         seen: 0,
         kept: Some(&kept),
+        kept_stand_in: false,
     };
     let whole = KeyChain::read(&three.store, &pin).unwrap();
     // A store that lists them, and has the bytes of none any more.
@@ -354,6 +356,7 @@ fn documents_of_another_repository_of_the_same_administrator_are_refused() {
         admin: &three.admin.public().fingerprint(),
         seen: 0,
         kept: None,
+        kept_stand_in: false,
     };
     let refused = KeyChain::read(&three.store, &pin).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Refused);

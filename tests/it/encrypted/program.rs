@@ -337,7 +337,8 @@ fn a_machine_that_only_reads_remembers_whom_it_believes_too() {
     assert!(err.contains("narthex copy"), "{err}");
     fs::remove_file(repo.join("keys/00000002.json")).unwrap();
     let (code, said) = reads(&desk);
-    assert_eq!(code, Some(1), "an older state: {said}");
+    assert_eq!(code, Some(3), "an older state: {said}");
+    assert!(said.contains("shows an older state"), "{said}");
     assert_eq!(fs::read_to_string(repo.join("narthex.json")).unwrap(), text);
 }
 
@@ -420,7 +421,11 @@ fn a_machine_misses_the_newest_witness_that_it_has_seen() {
     // Another machine sees it in a check; what it remembered before it knew of witnesses is read.
     desk.done("looks", &["check"]);
     let keys = desk.path("looks-state/keys");
-    let pin = fs::read_dir(keys).unwrap().next().unwrap().unwrap().path();
+    let entries = fs::read_dir(keys)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let pin = entries.filter(|path| path.is_file()).collect::<Vec<_>>();
+    let pin = pin.first().unwrap().clone();
     let mut known: Value = serde_json::from_slice(&fs::read(&pin).unwrap()).unwrap();
     let seen = known.as_object_mut().unwrap().remove("witnesses").unwrap();
     let mut seen = seen.as_object().unwrap().values();
@@ -498,6 +503,71 @@ fn nothing_is_removed_that_the_prune_after_it_would_refuse_to_delete() {
         &[&forget[..], &["--signing-key", "upkeep.key"]].concat(),
     );
     desk.done("reader", &forget);
+}
+
+#[test]
+fn lists_of_keys_that_are_gone_are_missed_read_around_and_put_back() {
+    let desk = Desk::new();
+    desk.init();
+    desk.back_up(1);
+    add_upkeep(&desk);
+    let reader = ["restore", "latest", "-i", "backup.key", "--target"];
+    desk.done("reader", &[&reader[..], &["first"]].concat());
+    let replica = desk.path("replica");
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .args([&desk.path("repo"), &replica])
+        .status();
+    assert!(copied.unwrap().success());
+    let second = desk.path("repo/keys/00000002.json");
+    let whole = fs::read(&second).unwrap();
+    fs::remove_file(&second).unwrap();
+
+    // Whoever has seen it reads on, and is told; whoever deletes or signs is refused.
+    let output = desk.run("reader", &[&reader[..], &["again"]].concat());
+    let (_, err) = said(&output);
+    assert_eq!(output.status.code(), Some(3), "{err}");
+    assert!(
+        err.contains("number 2") && err.contains("narthex repair"),
+        "{err}"
+    );
+    for refused in [
+        &["forget", "--keep-last", "1", "-i", "backup.key"][..],
+        &["prune", "-i", "backup.key"],
+        &["witness", "-i", "backup.key", "--signing-key", "upkeep.key"],
+    ] {
+        let output = desk.run("reader", refused);
+        assert_eq!(output.status.code(), Some(1), "{refused:?}");
+        assert!(said(&output).1.contains("list of keys 2"), "{refused:?}");
+    }
+    let output = desk.run("reader", &["check", "--json", "-i", "backup.key"]);
+    let report: Value = serde_json::from_str(&said(&output).0).unwrap();
+    assert_eq!(report["findings"][0]["kind"], "keys-gone");
+    assert_eq!(report["findings"][0]["object"], "keys/00000002.json");
+
+    let (out, _) = desk.done("reader", &["repair", "-i", "backup.key"]);
+    assert!(out.contains("keys/00000002.json"), "{out}");
+    assert_eq!(fs::read(&second).unwrap(), whole);
+    desk.done("reader", &["check", "-i", "backup.key"]);
+
+    // A machine that has seen nothing brings them from a replica, where nothing is left here.
+    fs::remove_dir_all(desk.path("repo/keys")).unwrap();
+    let from = [
+        "repair",
+        "-i",
+        "backup.key",
+        "--from",
+        replica.to_str().unwrap(),
+    ];
+    let dry = desk.run("new", &["check", "-i", "backup.key"]);
+    assert_eq!(dry.status.code(), Some(1), "{}", said(&dry).1);
+    let (out, _) = desk.done("new", &from);
+    assert!(
+        out.contains("keys/00000001.json") && out.contains("fetched from"),
+        "{out}"
+    );
+    desk.done("new", &["check", "-i", "backup.key"]);
+    assert_eq!(fs::read(&second).unwrap(), whole);
 }
 
 #[test]
