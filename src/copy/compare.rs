@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::same::{has_same_part, is_same};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 use crate::repository::check::{CheckReport, Kind};
 use crate::repository::{
@@ -23,6 +23,7 @@ kinds! {
     ArchiveElsewhere "archive-elsewhere" Note "An archive is in one repository only; the other one has later ones of its server." "it was forgotten in the other one, never copied, or its manifest is lost there", COPY;
     ArchiveDiffers "archive-differs" Problem "Both have an archive of this id, and their manifests say different things." "one of them brings back something else", "narthex check --read-data on both says which one to trust";
     ManifestDamaged "manifest-damaged" Problem "A manifest cannot be read in one repository." "its archive cannot be restored there", MEND;
+    ManifestLocked "manifest-locked" Problem "None of the identities that were given opens an archive in one repository: it is compared with nothing, and not counted." "nothing is wrong with it: it was encrypted for others", "give the identity that opens it as well (--identity can be repeated)";
     ObjectDiffers "object-differs" Problem "Manifests of the two expect different bytes of one object." "archives that name it may not be copied from one to the other", "nothing to do where both are sound: a copy stores it under another name";
     ObjectDamaged "object-damaged" Problem "An object is damaged or gone in one repository, and the other one names the same and has it sound, as far as was looked." "archives there do not come back whole", MEND;
     ObjectLost "object-lost" Problem "An object is damaged or gone in one repository, and the other one does not have it sound." "archives there do not come back whole", "narthex repair, or the next backup where the data directory still holds it";
@@ -82,7 +83,7 @@ struct Known<'a> {
     place: String,
     by_id: BTreeMap<ArchiveId, Archive>,
     newest: BTreeMap<Server, Millis>,
-    damaged: BTreeMap<ObjectName, String>,
+    damaged: BTreeMap<ObjectName, Error>,
     objects: BTreeMap<ObjectName, (u64, BTreeSet<Digest>)>,
     /// Objects that are damaged or gone, and what was found.
     bad: BTreeMap<&'a str, &'a str>,
@@ -154,7 +155,7 @@ impl<'a> Known<'a> {
             known.by_id.insert(archive.id.clone(), archive);
         }
         let damaged = all.damaged.into_iter();
-        known.damaged = damaged.map(|it| (it.name, it.error.chain())).collect();
+        known.damaged = damaged.map(|it| (it.name, it.error)).collect();
         let findings = side.report.findings.iter();
         let bad = findings.filter(|found| {
             matches!(
@@ -225,7 +226,13 @@ impl Compared {
         self.only_first = self.only_in(one, two);
         self.only_second = self.only_in(two, one);
         for (here, there) in [(one, two), (two, one)] {
-            for (name, why) in &here.damaged {
+            for (name, error) in &here.damaged {
+                let why = error.chain();
+                if error.kind() == ErrorKind::Locked {
+                    let detail = format!("in {}: {why}", here.place);
+                    self.tell(DifferenceKind::ManifestLocked, name.as_str(), detail);
+                    continue;
+                }
                 let id = ManifestName::parse(name).map(|name| name.id);
                 let has = if id.is_some_and(|id| there.by_id.contains_key(&id)) {
                     "has it"

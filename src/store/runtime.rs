@@ -43,6 +43,16 @@ pub(super) fn spawn<T: Send + 'static>(
     runtime().spawn(future)
 }
 
+/// Runs `future` on the threads of the runtime of this process, which has [begun](begin), and waits
+/// for it.
+pub(super) fn run<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
+    match block_on(spawn(future)) {
+        Ok(done) => done,
+        // Nobody cancels it.
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
+
 /// Waits for `future` on the runtime of this process, which has [begun](begin).
 pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     runtime().block_on(future)

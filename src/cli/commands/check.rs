@@ -67,6 +67,14 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
         Some(percent) => CheckDepth::ReadShare(CheckShare::today(percent)),
     };
     let opened = args.repo.open_silently();
+    // What cannot be read is compared with nothing.
+    if let (Some(other), Ok(parts)) = (&args.compare, &opened) {
+        let others = RepoArgs::at(other).open_silently()?;
+        for parts in [parts, &others] {
+            let needed = parts.root().need_identity();
+            needed.map_err(|error| error.context("cannot compare"))?;
+        }
+    }
     let is_other = match &opened {
         Ok(parts) => recognise(args, parts, context),
         Err(_) => false,

@@ -18,7 +18,7 @@ use crate::error::Result;
 const PIECE: u64 = 4 << 20;
 
 /// Bytes that are held at most: fetched and not yet forgotten, or under way.
-const MOST_BYTES: u64 = 64 << 20;
+const MOST_BYTES: u64 = 48 << 20;
 
 /// Requests that are under way at a time.
 const MOST_FETCHERS: usize = 12;

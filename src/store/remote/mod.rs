@@ -39,7 +39,7 @@ use tokio::task::JoinHandle;
 pub use address::{Address, Service};
 
 use super::name::TEMPORARY;
-use super::runtime::{self, block_on, spawn};
+use super::runtime::{self, block_on, run, spawn};
 use super::{
     Leftover, Locks, ObjectHistory, ObjectName, Origin, PendingObject, ReadStore, Store,
     StoreOptions, TrafficCounts, beyond_end, no_leftover, no_object, not_left_over, too_large,
@@ -152,20 +152,19 @@ impl ReadStore for RemoteStore {
                 Err(beyond_end(name, bytes, &range))
             };
         }
-        let read = block_on(async {
-            let options = GetOptions {
-                range: Some(GetRange::Bounded(range.clone())),
-                version: inner.pinned(name),
-                ..GetOptions::default()
-            };
-            let found = inner
-                .client
-                .objects
-                .get_opts(&inner.path(name), options)
-                .await?;
-            inner.learn(&found.attributes);
-            inner.learn_version(&found.meta);
-            if found.range != range {
+        let options = GetOptions {
+            range: Some(GetRange::Bounded(range.clone())),
+            version: inner.pinned(name),
+            ..GetOptions::default()
+        };
+        let (asked, path, wanted) = (Arc::clone(inner), inner.path(name), range.clone());
+        // The few threads of the runtime put answers together, not each of the many that wait:
+        // what an allocator keeps for each thread adds up to more than all answers.
+        let read = run(async move {
+            let found = asked.client.objects.get_opts(&path, options).await?;
+            asked.learn(&found.attributes);
+            asked.learn_version(&found.meta);
+            if found.range != wanted {
                 return Ok(Err(found.meta.size));
             }
             found.bytes().await.map(Ok)

@@ -571,6 +571,44 @@ fn lists_of_keys_that_are_gone_are_missed_read_around_and_put_back() {
 }
 
 #[test]
+fn what_cannot_be_read_is_compared_with_nothing() {
+    let desk = Desk::new();
+    desk.init();
+    desk.back_up(1);
+    let replica = desk.path("replica");
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .args([&desk.path("repo"), &replica])
+        .status();
+    assert!(copied.unwrap().success());
+    let replica = replica.to_str().unwrap();
+    let refused = desk.run("reader", &["check", "--compare", replica]);
+    let (out, err) = said(&refused);
+    assert_eq!(refused.status.code(), Some(1), "{out}{err}");
+    assert!(
+        err.contains("cannot compare") && err.contains("--identity"),
+        "{err}"
+    );
+    assert_eq!(out, "");
+    // Who opens nothing of it is told so, and gets no counts of what differs.
+    desk.done("reader", &["key", "generate", "other.key"]);
+    let output = desk.run(
+        "reader",
+        &["check", "--compare", replica, "-i", "other.key", "--json"],
+    );
+    let (out, err) = said(&output);
+    assert_ne!(output.status.code(), Some(0), "{out}{err}");
+    assert!(
+        out.contains("manifest-locked") || err.contains("none of the identities"),
+        "{out}{err}"
+    );
+    desk.done(
+        "reader",
+        &["check", "--compare", replica, "-i", "backup.key"],
+    );
+}
+
+#[test]
 fn junk_among_lists_of_keys_is_named_and_stops_nothing() {
     let desk = Desk::new();
     desk.init();
