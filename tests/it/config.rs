@@ -475,16 +475,19 @@ repository = "main"
     assert!(!online.out.contains("no-repository"), "{}", online.out);
     // Where no backup makes it, it is missed.
     for (more, of_source) in [
-        ("signing-key-file = \"DIR/key\"\n", ""),
+        ("recipients = [\"RECIPIENT\"]\n", ""),
         ("", "no-create = true\n"),
     ] {
-        desk.write("key", "", 0o600);
+        let more = more.replace(
+            "RECIPIENT",
+            "age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa",
+        );
         let text = format!(
             "[repository.main]\nurl = \"DIR/none\"\n{more}[source.b]\npath = \"NIGHTS/night-1\"\n{of_source}"
         );
         desk.write("other.toml", &text, 0o600);
         let other = ["config", "check", "--online", "--config", "other.toml"];
-        desk.says(&other, 3, &[]);
+        desk.says(&other, 3, &["no-repository", "problem"]);
     }
     desk.says(&["config", "check", "--config", "gone"], 1, &["gone"]);
     desk.says(

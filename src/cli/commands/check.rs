@@ -68,13 +68,17 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     };
     let opened = args.repo.open_silently();
     // What cannot be read is compared with nothing.
-    if let (Some(other), Ok(parts)) = (&args.compare, &opened) {
-        let others = RepoArgs::at(other).open_silently()?;
-        for parts in [parts, &others] {
-            let needed = parts.root().need_identity();
-            needed.map_err(|error| error.context("cannot compare"))?;
+    let others = match (&args.compare, &opened) {
+        (Some(other), Ok(parts)) => {
+            let others = RepoArgs::at(other).open()?;
+            for parts in [parts, &others] {
+                let needed = parts.root().need_identity();
+                needed.map_err(|error| error.context("cannot compare"))?;
+            }
+            Some((other, others))
         }
-    }
+        _ => None,
+    };
     let is_other = match &opened {
         Ok(parts) => recognise(args, parts, context),
         Err(_) => false,
@@ -107,12 +111,12 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
             "without an identity {proved}, and not what is in them: --identity FILE"
         ));
     }
-    let compared = match (&args.compare, &parts) {
-        (None, _) => None,
-        (Some(other), Some(parts)) => {
-            Some(compare_with(other, (parts, &of_parts), depth, context)?)
+    let compared = match (&others, &parts) {
+        (Some(others), Some(parts)) => {
+            Some(compare_with(others, (parts, &of_parts), depth, context)?)
         }
-        (Some(_), None) => {
+        _ if args.compare.is_none() => None,
+        _ => {
             return Err(Error::corrupt(
                 "cannot compare a repository without a descriptor and archives; narthex check without --compare says what is wrong",
             ));
@@ -247,12 +251,11 @@ fn check_stored(
 /// Checks the repository at `other`, too, and compares. Gives what differs, and whether nothing is
 /// wrong with `other` itself.
 fn compare_with(
-    other: &Location,
+    (other, others): &(&Location, Parts),
     (parts, of_parts): (&Parts, &[CheckedPart]),
     depth: CheckDepth,
     context: &Context<'_>,
 ) -> Result<(Compared, bool)> {
-    let others = RepoArgs::at(other).open()?;
     if parts.is_by_source() != others.is_by_source() {
         return Err(Error::unsupported(
             "one of the repositories is in parts, one for each source, and the other one is not: they cannot be compared",
@@ -272,7 +275,7 @@ fn compare_with(
         found => found.map(Some),
     };
     for (part, report) in of_parts {
-        if let Some(theirs) = counterpart(&others, part)? {
+        if let Some(theirs) = counterpart(others, part)? {
             sides.push(((part.clone(), report.clone()), theirs));
         }
     }

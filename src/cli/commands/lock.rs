@@ -133,7 +133,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     let terms = terms.ok_or_else(|| {
         Error::invalid("expected --for with a duration such as 30d, or lock in the configuration, found neither")
     })?;
-    let parts = args.repo.open_to_change(&args.state)?;
+    let parts = args.repo.open_own(&args.state)?;
     parts.root().need_to_read()?;
     let (mut locked, mut ahead, mut is_any) = (LockReport::default(), false, false);
     let mut elsewhere = Elsewhere::default();

@@ -80,7 +80,7 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
     }
     let mut parts = args.repo.open_own(&args.state)?;
     #[cfg(feature = "encryption")]
-    steps.extend(put_back(&parts, args.dry_run)?);
+    steps.extend(put_back(&parts, others.as_ref(), args.dry_run)?);
     let likely = args.state.last(location)?;
     let others = match others {
         None => None,
@@ -155,8 +155,13 @@ pub(crate) fn run(args: &Args, context: &mut Context<'_>) -> Result<Ending> {
 
 /// Puts lists of keys back as this machine keeps them.
 #[cfg(feature = "encryption")]
-fn put_back(parts: &Parts, dry_run: bool) -> Result<Vec<RepairStep>> {
+fn put_back(parts: &Parts, others: Option<&Parts>, dry_run: bool) -> Result<Vec<RepairStep>> {
     let steps = mend_keys(parts, dry_run)?;
+    // Those of the other repository stay gone.
+    let theirs = others.and_then(|others| others.root().keys());
+    if theirs.is_some_and(|keys| !keys.chain().gone().is_empty()) {
+        return Ok(steps);
+    }
     if steps
         .iter()
         .all(|step| step.outcome == RepairOutcome::Repaired)

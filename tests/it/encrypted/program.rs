@@ -505,6 +505,50 @@ fn nothing_is_removed_that_the_prune_after_it_would_refuse_to_delete() {
     desk.done("reader", &forget);
 }
 
+/// The repository as it is now, elsewhere.
+fn replica(desk: &Desk) -> std::path::PathBuf {
+    let replica = desk.path("replica");
+    let copied = std::process::Command::new("cp")
+        .arg("-a")
+        .args([&desk.path("repo"), &replica])
+        .status();
+    assert!(copied.unwrap().success());
+    replica
+}
+
+#[test]
+fn what_a_witness_has_seen_comes_back_from_a_replica_without_being_asked_for() {
+    let desk = Desk::new();
+    desk.init();
+    add_upkeep(&desk);
+    desk.back_up(1);
+    let witness = ["witness", "--signing-key", "upkeep.key"];
+    desk.done("reader", &witness);
+    desk.back_up(2);
+    let replica = replica(&desk);
+    let mut archives: Vec<_> = fs::read_dir(desk.path("repo/archives"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    archives.sort();
+    for archive in &archives {
+        fs::remove_file(archive).unwrap();
+    }
+    // Of the second nobody knows that it was not forgotten.
+    let from = [
+        "repair",
+        "-i",
+        "backup.key",
+        "--signing-key",
+        "upkeep.key",
+        "--from",
+    ];
+    let from = [&from[..], &[replica.to_str().unwrap()]].concat();
+    desk.run("reader", &from);
+    assert!(archives[0].exists());
+    assert!(!archives[1].exists());
+}
+
 #[test]
 fn lists_of_keys_that_are_gone_are_missed_read_around_and_put_back() {
     let desk = Desk::new();
@@ -513,12 +557,7 @@ fn lists_of_keys_that_are_gone_are_missed_read_around_and_put_back() {
     add_upkeep(&desk);
     let reader = ["restore", "latest", "-i", "backup.key", "--target"];
     desk.done("reader", &[&reader[..], &["first"]].concat());
-    let replica = desk.path("replica");
-    let copied = std::process::Command::new("cp")
-        .arg("-a")
-        .args([&desk.path("repo"), &replica])
-        .status();
-    assert!(copied.unwrap().success());
+    let replica = replica(&desk);
     let second = desk.path("repo/keys/00000002.json");
     let whole = fs::read(&second).unwrap();
     fs::remove_file(&second).unwrap();
@@ -575,12 +614,7 @@ fn what_cannot_be_read_is_compared_with_nothing() {
     let desk = Desk::new();
     desk.init();
     desk.back_up(1);
-    let replica = desk.path("replica");
-    let copied = std::process::Command::new("cp")
-        .arg("-a")
-        .args([&desk.path("repo"), &replica])
-        .status();
-    assert!(copied.unwrap().success());
+    let replica = replica(&desk);
     let replica = replica.to_str().unwrap();
     let refused = desk.run("reader", &["check", "--compare", replica]);
     let (out, err) = said(&refused);
