@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use crate::error::{Error, Result};
-use crate::repository::{Archive, EncryptedForm, Repository, StoredBlock, StoredObject};
+use crate::repository::{Archive, EncryptedForm, Repository, StoredObject};
 use crate::store::{ObjectName, StoredForm};
 
 /// Largest manifest that is read, in bytes.
@@ -28,19 +28,7 @@ pub(super) fn in_other(
     archive.format_version = to.manifest_version(has_mended);
     // What was before it there is another one.
     archive.previous = None;
-    let form = |object: &StoredObject| stored.get(&object.name).and_then(|it| it.encrypted);
-    let describe = |object: &mut StoredObject| object.encrypted = form(object);
-    let is_other = |object: &StoredObject| object.encrypted != form(object);
-    let changed = |block: &StoredBlock| block.objects().any(is_other);
-    for block in archive.blocks.iter_mut_where(changed) {
-        describe(&mut block.object);
-        block.packs.iter_mut().for_each(describe);
-        block.sidecar.iter_mut().for_each(describe);
-    }
-    archive
-        .wal
-        .iter_mut()
-        .for_each(|wal| describe(&mut wal.object));
+    archive.lie_as(|object| stored.get(&object.name).and_then(|it| it.encrypted));
     archive
 }
 

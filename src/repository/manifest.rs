@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::blocks::Blocks;
 use super::cover::{COVERED_MANIFEST_VERSION, Cover, ManifestLink, locked};
-use super::entries::{FindingCounts, StoredBlock, StoredObject, StoredWal};
+use super::entries::{EncryptedForm, FindingCounts, StoredBlock, StoredObject, StoredWal};
 use super::layout::{ArchiveId, FilePath, ManifestName};
 use super::left_out::{LeftOut, LeftOutKind};
 use super::seal;
@@ -137,6 +137,29 @@ impl Archive {
     pub fn stored_bytes(&self) -> u64 {
         let objects = self.objects().map(|(_, object)| object.listed_bytes());
         objects.fold(0, u64::saturating_add)
+    }
+
+    /// Takes its objects as they lie where it was read: in a repository that is not encrypted they
+    /// are in clear, also where everything was decrypted by hand that had been encrypted before.
+    pub(crate) fn as_it_lies(&mut self, is_encrypted: bool) {
+        if !is_encrypted {
+            self.lie_as(|_| None);
+        }
+    }
+
+    /// Says of each object the `form` in which it lies in the store, none where it is in clear.
+    pub(crate) fn lie_as(&mut self, form: impl Fn(&StoredObject) -> Option<EncryptedForm>) {
+        let is_other = |object: &StoredObject| object.encrypted != form(object);
+        let describe = |object: &mut StoredObject| object.encrypted = form(object);
+        let changed = |block: &StoredBlock| block.objects().any(is_other);
+        for block in self.blocks.iter_mut_where(changed) {
+            describe(&mut block.object);
+            block.packs.iter_mut().for_each(describe);
+            block.sidecar.iter_mut().for_each(describe);
+        }
+        if let Some(wal) = &mut self.wal {
+            describe(&mut wal.object);
+        }
     }
 
     /// The objects it needs, with the block each belongs to; the WAL's belongs to none.

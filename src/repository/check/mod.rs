@@ -67,6 +67,7 @@ fn check_in(
     let part = repository.and_then(Repository::part);
     let mut checker = Checker::new(store, part);
     checker.stored = repository.map(Repository::stored);
+    checker.is_encrypted = repository.is_some_and(Repository::is_encrypted);
     if let Some(part) = repository.filter(|_| part.is_some()) {
         checker.id = Some(part.descriptor().id.clone());
     } else {
@@ -138,6 +139,8 @@ struct Checker<'a> {
     store: &'a dyn Store,
     /// What lies there, where `store` shows what is in it.
     stored: Option<&'a dyn Store>,
+    /// Whether data is encrypted there.
+    is_encrypted: bool,
     report: CheckReport,
     /// Which part of a repository it is, if it is one.
     part: Option<&'a PartName>,
@@ -165,6 +168,7 @@ impl<'a> Checker<'a> {
         Checker {
             store,
             stored: None,
+            is_encrypted: false,
             report: CheckReport::default(),
             part,
             is_of_parts: false,
@@ -187,6 +191,7 @@ impl Checker<'_> {
                 return Err(in_parts(self.store));
             }
             Ok(descriptor) => {
+                self.is_encrypted |= descriptor.is_encrypted();
                 self.id = Some(descriptor.id);
                 return Ok(());
             }
@@ -320,7 +325,8 @@ impl Checker<'_> {
     }
 
     /// Takes note of what `archive` expects.
-    fn expect(&mut self, archive: Archive) {
+    fn expect(&mut self, mut archive: Archive) {
+        archive.as_it_lies(self.is_encrypted);
         let number = self.archives.len();
         for block in &archive.blocks {
             self.compare_words(&archive.id, block);

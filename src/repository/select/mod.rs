@@ -195,7 +195,8 @@ impl Repository {
 
     /// Reads one archive.
     pub fn archive(&self, name: &ManifestName) -> Result<Archive> {
-        let archive = read_manifest(self.store(), &name.object()?)?;
+        let mut archive = read_manifest(self.store(), &name.object()?)?;
+        archive.as_it_lies(self.is_encrypted());
         self.refuse_misplaced(&archive)?;
         Ok(archive)
     }
@@ -497,7 +498,8 @@ impl Repository {
         if self.is_write_only() && matches!(Cover::read(&bytes), Ok(Some(_))) {
             return Ok(None);
         }
-        let archive = manifest_of(name, &bytes)?;
+        let mut archive = manifest_of(name, &bytes)?;
+        archive.as_it_lies(self.is_encrypted());
         self.refuse_misplaced(&archive)?;
         Ok(Some(archive))
     }

@@ -7,6 +7,10 @@ use std::process::Command;
 use std::sync::Arc;
 
 use narthex::crypt::{Identities, Identity, IdentityFile};
+use narthex::dense::Cache;
+use narthex::progress::Silent;
+use narthex::repair::repair;
+use narthex::repository::check::{CheckDepth, Kind, check};
 use narthex::repository::{Repository, SourceFilter};
 use narthex::store::{LocalStore, ReadStore as _};
 
@@ -107,6 +111,27 @@ fn an_encrypted_repository_is_decrypted_by_hand_and_its_signatures_hold() {
     }
     let chosen = plain.find("latest", &SourceFilter::default(), NIGHT + 9 * DAY);
     assert!(chosen.is_ok());
+    // What came out is a repository in clear like any other, but for its descriptor.
+    let store = LocalStore::new(&clear);
+    let report = check(&store, CheckDepth::ReadAll, &Silent).unwrap();
+    let kinds: Vec<_> = report.findings.iter().map(|it| it.kind).collect();
+    assert_eq!(kinds, [Kind::DescriptorMissing], "{:?}", report.findings);
+    let mut plain = plain;
+    let steps = repair(
+        &mut plain,
+        &Cache::default(),
+        false,
+        false,
+        None,
+        NIGHT,
+        &Silent,
+    )
+    .unwrap();
+    let objects: Vec<_> = steps.iter().map(|step| &*step.object).collect();
+    assert_eq!(objects, ["narthex.json"], "{steps:?}");
+    back_up(&plain, &night(2), SOURCE, NIGHT + 3 * DAY).unwrap();
+    let report = check(&store, CheckDepth::ReadAll, &Silent).unwrap();
+    assert_eq!(report.findings, []);
 
     let signer = home.path().join("host.pub");
     fs::write(&signer, format!("{}\n", world.host.public())).unwrap();
