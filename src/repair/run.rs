@@ -1,6 +1,6 @@
 //! Everything that can be made whole without a data directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::archive::{rebuild, reconstructed};
 use super::catalog::Catalog;
@@ -110,6 +110,9 @@ pub fn repair(
             step(RepairOutcome::Left, "", detail);
         }
     }
+    for (object, why) in unwitnessed(repository, &catalog) {
+        step(RepairOutcome::Left, &object, why);
+    }
     let Lost {
         archives: lost,
         unknown,
@@ -180,6 +183,25 @@ pub fn repair(
         }
     }
     Ok(steps)
+}
+
+/// Manifests that a witness has seen and that are gone, each with what to do about it: what is left
+/// of its archive cannot be told from what was forgotten.
+fn unwitnessed(repository: &Repository, catalog: &Catalog) -> Vec<(String, String)> {
+    let seen = match repository.witnessed() {
+        Ok(seen) => seen,
+        Err(lost) => return vec![("witness/".to_owned(), lost.chain())],
+    };
+    let (archives, unread) = catalog.archives();
+    let unread = unread.iter();
+    let unread = unread.filter_map(|damaged| Some(ManifestName::parse(&damaged.name)?.id));
+    let ids = archives.iter().map(|archive| archive.id.clone());
+    let there: BTreeSet<_> = ids.chain(unread).collect();
+    let manifests = seen.keys().filter_map(ManifestName::parse);
+    let gone = manifests.filter(|manifest| !there.contains(&manifest.id));
+    let text = "a witness has seen it, and it is gone: narthex repair --from a copy brings it back; if it was forgotten, narthex witness --accept-missing says so";
+    gone.filter_map(|manifest| Some((manifest.object().ok()?.to_string(), text.to_owned())))
+        .collect()
 }
 
 /// Manifests that are no part of a [`Catalog`].

@@ -539,16 +539,18 @@ fn what_a_witness_has_seen_comes_back_from_a_replica_without_being_asked_for() {
     for archive in &archives {
         fs::remove_file(archive).unwrap();
     }
+    // Here is nothing it could be made of, and that is said.
+    let repair = ["repair", "-i", "backup.key", "--signing-key", "upkeep.key"];
+    let left = desk.run("reader", &repair);
+    let (out, err) = said(&left);
+    assert_eq!(left.status.code(), Some(3), "{out}{err}");
+    let name = seen[0].file_name().unwrap().to_str().unwrap();
+    assert!(
+        out.contains(name) && out.contains("narthex repair --from"),
+        "{out}"
+    );
     // Of the second nobody knows that it was not forgotten.
-    let from = [
-        "repair",
-        "-i",
-        "backup.key",
-        "--signing-key",
-        "upkeep.key",
-        "--from",
-    ];
-    let from = [&from[..], &[replica.to_str().unwrap()]].concat();
+    let from = [&repair[..], &["--from", replica.to_str().unwrap()]].concat();
     desk.run("reader", &from);
     assert_eq!(archives_now(), seen);
 }
