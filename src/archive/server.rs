@@ -7,11 +7,11 @@ use std::path::Path;
 use super::hooks::NoHooks;
 use super::survey::{BlockSurvey, Survey, survey};
 use super::{BackupProblem, ProblemKind, Source};
-use crate::block::{DataDir, DirKind};
+use crate::block::{DataDir, DirKind, Meta};
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::raw::Links;
-use crate::repository::{Archive, Fingerprint, Repository, Server, StoredBlock};
+use crate::repository::{Archive, Marks, Repository, Server, StoredBlock};
 
 /// A source, and whose it was taken for.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ pub fn recognise(
         return Ok(unknown(local));
     }
     let here =
-        Marks::of_blocks(&survey(&local.dir, &BTreeSet::new(), Links::Refused, &NoHooks)?.blocks);
+        marks_of_blocks(&survey(&local.dir, &BTreeSet::new(), Links::Refused, &NoHooks)?.blocks);
     let relatives = archives
         .iter()
         .filter(|archive| host.is_none_or(|host| host == archive.host))
@@ -113,51 +113,17 @@ fn is_snapshot_name(name: &str) -> bool {
     is_stamp && !random.is_empty() && random.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// What blocks are known by.
-#[derive(Debug, Default)]
-struct Marks {
-    /// Their ULIDs, and those of blocks they were made of.
-    ulids: BTreeSet<Ulid>,
-    /// The identities of their immutable parts: a Prometheus snapshot writes the same head under
-    /// another ULID every time.
-    fingerprints: BTreeSet<Fingerprint>,
-}
-
-impl Marks {
-    fn of_archive(archive: &Archive) -> Self {
-        let mut marks = Marks::default();
-        for block in &archive.blocks {
-            marks.ulids.insert(block.ulid);
-            marks
-                .ulids
-                .extend(block.sources.iter().chain(&block.parents));
-            if block.series > 0 {
-                marks.fingerprints.insert(block.fingerprint.clone());
-            }
+fn marks_of_blocks(blocks: &[BlockSurvey]) -> Marks {
+    let mut marks = Marks::default();
+    for block in blocks {
+        let sources = block.meta.iter().flat_map(|meta| &meta.compaction.sources);
+        marks.add(block.ulid(), sources.copied().chain(block.parents()));
+        let has_series = |meta: &Meta| meta.stats.num_series > 0;
+        if block.meta.as_ref().is_some_and(has_series) {
+            marks.fingerprints.insert(block.fingerprint.clone());
         }
-        marks.ulids.remove(&Ulid::ZERO);
-        marks
     }
-
-    fn of_blocks(blocks: &[BlockSurvey]) -> Self {
-        let mut marks = Marks::default();
-        for block in blocks {
-            marks.ulids.insert(block.ulid());
-            marks.ulids.extend(block.parents());
-            if let Some(meta) = &block.meta {
-                marks.ulids.extend(&meta.compaction.sources);
-                if meta.stats.num_series > 0 {
-                    marks.fingerprints.insert(block.fingerprint.clone());
-                }
-            }
-        }
-        marks.ulids.remove(&Ulid::ZERO);
-        marks
-    }
-
-    fn are_shared_by(&self, other: &Marks) -> bool {
-        !self.ulids.is_disjoint(&other.ulids) || !self.fingerprints.is_disjoint(&other.fingerprints)
-    }
+    marks
 }
 
 /// Refuses, unless `force` is set, what must be another server than `newest` was made of. An older
@@ -241,7 +207,7 @@ fn was_known(source: &Source, repository: &Repository, here: &Survey) -> Result<
 
 /// What the blocks here are known by.
 fn marks_of(here: &Survey) -> Marks {
-    let mut marks = Marks::of_blocks(&here.blocks);
+    let mut marks = marks_of_blocks(&here.blocks);
     if !here.is_snapshot {
         // Only snapshots have blocks of a server under other names; a data directory with such
         // blocks is made from a copy.

@@ -240,7 +240,7 @@ fn environment_recipients() -> Result<Vec<Recipient>> {
 }
 
 /// To whom the configuration says that the repository at `location` is encrypted.
-fn configured_recipients(location: &Location) -> Result<Vec<Recipient>> {
+pub(crate) fn configured_recipients(location: &Location) -> Result<Vec<Recipient>> {
     let Some(keys) = config::keys(location)? else {
         return Ok(Vec::new());
     };

@@ -45,6 +45,7 @@ pub mod lineage;
 pub mod locks;
 mod manifest;
 mod manifest_cache;
+mod marks;
 mod mended;
 mod parts;
 pub mod portable;
@@ -82,6 +83,7 @@ pub use manifest::{
 };
 pub(crate) use manifest_cache::RememberedManifests;
 pub use manifest_cache::{ManifestCache, Missed};
+pub(crate) use marks::Marks;
 pub use mended::{Mended, RECIPE_FILE, RECIPE_SUFFIX, mended_object, recipe_packs};
 pub use parts::{PartName, Parts};
 pub(crate) use select::no_manifest;

@@ -466,6 +466,13 @@ fn a_directory_that_shares_nothing_with_the_archives_of_its_source_is_doubted() 
         assert_eq!(ran.code, 3, "{}", ran.err);
         assert!(ran.err.contains("if this is another server"), "{}", ran.err);
     }
+    let check = ["check", "--repo", "repo"];
+    assert_eq!(nights.run(&check).code, 0);
+    // The first one again: two servers take turns, and `latest` is either's.
+    assert_eq!(nights.backup().code, 3);
+    let ran = nights.run(&check);
+    assert_eq!(ran.code, 3, "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("servers-share-name"), "{}", ran.out);
     let ran = nights.run(&[&backup[..], &["--force"]].concat());
     assert_eq!(ran.code, 0, "{}", ran.err);
 }

@@ -637,6 +637,15 @@ recipients = ["age1t7rxyev2z3rw82stdlrrepyc39nvn86l5078zqkf5uasdy86jp6svpy7pa"]
     assert!(checked.out.contains("exposed-secret"), "{}", checked.out);
     assert!(!checked.out.contains("HUNTER"));
     if cfg!(feature = "encryption") {
+        assert!(
+            checked.out.contains("mistyped or cut off"),
+            "{}",
+            checked.out
+        );
+        desk.write("key", "\n", 0o600);
+        desk.says(&["config", "check"], 3, &["found nothing"]);
+    }
+    if cfg!(feature = "encryption") {
         return;
     }
     assert!(

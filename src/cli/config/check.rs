@@ -1,14 +1,21 @@
 //! Whether a configuration does what it says, as far as that can be told without doing it.
 
+#[cfg(feature = "encryption")]
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::document::Place;
+use super::keys::{wrong_in, wrong_recipients};
 use super::repository::CredentialValue;
 use super::secret::{exposure, program};
 use super::{At, Loaded, Repository, Secret, Source};
 use crate::block::DataDir;
+#[cfg(feature = "encryption")]
+use crate::cli::keys::configured_recipients;
 use crate::cli::network;
 use crate::cli::repo::RepoArgs;
+#[cfg(feature = "encryption")]
+use crate::crypt::Recipient;
 use crate::error::ErrorKind;
 use crate::report::config::ConfigFinding;
 use crate::repository::is_without_descriptor;
@@ -49,6 +56,11 @@ pub(crate) fn check(loaded: &Loaded, online: bool) -> Vec<ConfigFinding> {
     findings.0
 }
 
+/// What is said where the file names other recipients than the repository.
+#[cfg(feature = "encryption")]
+const OTHER_RECIPIENTS: &str = "these are not the recipients of the repository: what is written is encrypted to those of its own list (narthex key list), \
+    and those of the file matter when a repository is made";
+
 struct Findings(Vec<ConfigFinding>);
 
 impl Findings {
@@ -82,13 +94,16 @@ impl Findings {
                 CredentialValue::Plain(_) => {}
             }
         }
-        for (key, secret) in repository.keys.secrets() {
+        for (name, secret) in repository.keys.secrets() {
             let way = match secret.value {
                 Secret::File(_) => "file",
                 Secret::Command(_) => "command",
             };
-            let key = format!("{prefix}.{key}-{way}");
+            let key = format!("{prefix}.{name}-{way}");
             self.of_secret(&secret.value, &secret.place, &key);
+            if let Some(wrong) = wrong_in(name, &secret.value) {
+                self.add("file", true, &secret.place.to_string(), &key, &wrong);
+            }
         }
         let files = [
             ("recipients-file", &repository.keys.recipients_file),
@@ -98,6 +113,12 @@ impl Findings {
             if let Some(At { value, place }) = file {
                 self.of_file(value, place, &format!("{prefix}.{key}"));
             }
+        }
+        if let Some(At { value, place }) = &repository.keys.recipients_file
+            && let Some(wrong) = wrong_recipients(value)
+        {
+            let key = format!("{prefix}.recipients-file");
+            self.add("file", true, &place.to_string(), &key, &wrong);
         }
         if let Some(outvoted) = repository.outvoted() {
             self.add("outvoted", false, &place, &prefix, &outvoted);
@@ -132,6 +153,12 @@ impl Findings {
         match secret {
             Secret::File(path) => {
                 self.of_file(path, place, key);
+                // What cannot be opened has been named.
+                if std::fs::File::open(path).is_ok()
+                    && let Err(error) = secret.read()
+                {
+                    self.add("file", true, &place.to_string(), key, &error.chain());
+                }
                 if let Some(exposed) = exposure(path) {
                     self.add("exposed-secret", false, &place.to_string(), key, &exposed);
                 }
@@ -208,6 +235,15 @@ impl Findings {
             let (place, key) = (identity.place.to_string(), format!("{prefix}.identity"));
             let detail = "the identity is that of no recipient of the repository: it opens nothing that is written from now on";
             self.add("identity", true, &place, &key, detail);
+        }
+        if let Ok(named) = configured_recipients(&repository.location) {
+            let named: BTreeSet<_> = named.iter().map(Recipient::to_string).collect();
+            let newest = keys.chain().newest().recipients.iter();
+            let listed: BTreeSet<_> = newest.map(Recipient::to_string).collect();
+            if !named.is_empty() && named != listed {
+                let key = format!("{prefix}.recipients");
+                self.add("recipients", false, &place, &key, OTHER_RECIPIENTS);
+            }
         }
         for source in sources {
             if let Err(error) = keys.refuse_unheard(&source.name) {

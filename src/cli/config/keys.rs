@@ -1,6 +1,6 @@
 //! The keys of a repository: who reads it, to whom it is encrypted, who signs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::document::{At, Section};
 use super::secret::Secret;
@@ -84,6 +84,46 @@ fn judge(section: &Section<'_, '_>, recipients: &At<Vec<String>>) {
 fn wrong_with(recipient: &str) -> Option<String> {
     let parsed = recipient.parse::<crate::crypt::Recipient>();
     parsed.err().map(|error| error.chain())
+}
+
+/// Why the file of the `secret` that is called `name` holds no key of its kind; `None` where it
+/// does, and where it cannot be read or is printed by a program: that says who reads it.
+#[cfg(feature = "encryption")]
+pub(super) fn wrong_in(name: &str, secret: &Secret) -> Option<String> {
+    use crate::crypt::Identity;
+    use crate::crypt::sign::SigningKey;
+    let Secret::File(_) = secret else {
+        return None;
+    };
+    let (text, origin) = (secret.read().ok()?, secret.to_string());
+    let wrong = match name {
+        "identity" => Identity::read(&text, &origin).err(),
+        _ => SigningKey::read(&text, &origin).err(),
+    };
+    wrong.map(|error| error.chain())
+}
+
+#[cfg(not(feature = "encryption"))]
+pub(super) fn wrong_in(_name: &str, _secret: &Secret) -> Option<String> {
+    None
+}
+
+/// Why the file at `path` holds no recipients; `None` where it does, and where it cannot be opened.
+#[cfg(feature = "encryption")]
+pub(super) fn wrong_recipients(path: &Path) -> Option<String> {
+    std::fs::File::open(path).ok()?;
+    match crate::crypt::Recipient::load(path) {
+        Ok(found) if found.is_empty() => Some(format!(
+            "expected {} to hold recipients, found none",
+            path.display()
+        )),
+        found => found.err().map(|error| error.chain()),
+    }
+}
+
+#[cfg(not(feature = "encryption"))]
+pub(super) fn wrong_recipients(_path: &Path) -> Option<String> {
+    None
 }
 
 #[cfg(not(feature = "encryption"))]

@@ -8,6 +8,7 @@ mod depth;
 mod finding;
 mod read;
 mod structure;
+mod turns;
 mod unnamed;
 mod versions;
 
@@ -15,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use depth::{CheckDepth, CheckShare};
 pub use finding::{CheckFinding, CheckReport, Kind, Severity};
+
+use turns::Turns;
 
 use super::cover::Cover;
 use super::layout::{ARCHIVES, DESCRIPTOR, KEYS, MENDED, SOURCES, TEMPORARY};
@@ -141,6 +144,8 @@ struct Checker<'a> {
     stored: Option<&'a dyn Store>,
     /// Whether data is encrypted there.
     is_encrypted: bool,
+    /// The archives of each server.
+    turns: Turns,
     report: CheckReport,
     /// Which part of a repository it is, if it is one.
     part: Option<&'a PartName>,
@@ -169,6 +174,7 @@ impl<'a> Checker<'a> {
             store,
             stored: None,
             is_encrypted: false,
+            turns: Turns::default(),
             report: CheckReport::default(),
             part,
             is_of_parts: false,
@@ -270,6 +276,8 @@ impl Checker<'_> {
                 }
             }
         }
+        let turns = std::mem::take(&mut self.turns);
+        self.report.findings.extend(turns.found());
         let disputes = std::mem::take(&mut self.disputes);
         self.report.findings.extend(disputes.into_values());
         self.report.archives = self.archives.len() as u64;
@@ -327,6 +335,7 @@ impl Checker<'_> {
     /// Takes note of what `archive` expects.
     fn expect(&mut self, mut archive: Archive) {
         archive.as_it_lies(self.is_encrypted);
+        self.turns.add(&archive);
         let number = self.archives.len();
         for block in &archive.blocks {
             self.compare_words(&archive.id, block);

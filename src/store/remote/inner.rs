@@ -151,6 +151,8 @@ impl Inner {
         let is_refused = match second {
             Ok(_) => false,
             Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => true,
+            // The first was not: this name, which is taken, may not be written again.
+            Err(StoreError::PermissionDenied { .. }) => true,
             Err(error) => return Err(failed(error)),
         };
         // Where it may not be deleted it stays, and is listed as left over.

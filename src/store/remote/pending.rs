@@ -253,19 +253,22 @@ impl Pending {
     /// Answers get lost: the name may be taken by what this very attempt has written.
     /// `id` is what the wire knows the attempt by.
     async fn after(&self, error: StoreError, attempt: u32, id: &str) -> Option<Result<()>> {
-        let is_final = matches!(
-            error,
-            StoreError::PermissionDenied { .. }
-                | StoreError::Unauthenticated { .. }
-                | StoreError::NotSupported { .. }
-                | StoreError::NotImplemented { .. }
-        );
+        let is_final = match error {
+            // Whoever may not write a name twice is told so of one that is taken.
+            StoreError::PermissionDenied { .. } => self.is_listed().await != Some(true),
+            StoreError::Unauthenticated { .. }
+            | StoreError::NotSupported { .. }
+            | StoreError::NotImplemented { .. } => true,
+            _ => false,
+        };
         if is_final {
             return Some(Err(self.failed(error)));
         }
         let is_taken = matches!(
             error,
-            StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }
+            StoreError::AlreadyExists { .. }
+                | StoreError::Precondition { .. }
+                | StoreError::PermissionDenied { .. }
         );
         let has_lost = self.inner.wire.has_lost(id);
         match self.holder().await {
@@ -305,7 +308,7 @@ impl Pending {
                 })
             }
             // Whoever may only write may list.
-            Err(StoreError::PermissionDenied { .. }) if self.is_listed().await => {
+            Err(StoreError::PermissionDenied { .. }) if self.is_listed().await != Some(false) => {
                 Ok(Holder::Unknown)
             }
             Err(StoreError::NotFound { .. } | StoreError::PermissionDenied { .. }) => {
@@ -315,10 +318,10 @@ impl Pending {
         }
     }
 
-    /// Whether the object is there; so it is where that cannot be told.
-    async fn is_listed(&self) -> bool {
+    /// Whether the object is there; `None` where that cannot be told.
+    async fn is_listed(&self) -> Option<bool> {
         let listed = self.inner.list(self.name.as_str(), Some(1)).await;
-        listed.map_or(true, |found| found.contains_key(self.name.as_str()))
+        Some(listed.ok()?.contains_key(self.name.as_str()))
     }
 
     /// Frees what the parts take. What cannot be freed is listed as left over.

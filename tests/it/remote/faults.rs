@@ -1,5 +1,6 @@
 //! Bad days of networks and services, by a proxy: no false success, no object lost.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use narthex::ErrorKind;
@@ -16,6 +17,7 @@ fn name(text: &str) -> ObjectName {
 const CONFLICT: &str = "<Error><Code>ConditionalRequestConflict</Code></Error>";
 const SLOW: &str = "<Error><Code>SlowDown</Code></Error>";
 const TAKEN: &str = "<Error><Code>PreconditionFailed</Code></Error>";
+const DENIED: &str = "<Error><Code>AccessDenied</Code></Error>";
 const UNKNOWN: &str = "<Error><Code>NotImplemented</Code></Error>";
 
 /// A store behind a proxy that does `fault` to the first request that `concerns` says.
@@ -160,6 +162,51 @@ fn answers_that_are_cut_or_slow_are_read_to_their_end() {
         let (_proxy, store) = once(&server, &prefix, fault, |request| request.method == "GET");
         assert_eq!(store.list("").unwrap().len(), 1, "{fault:?}");
     }
+}
+
+/// As Google's does to whoever may create objects and not delete them.
+#[test]
+fn a_name_that_may_not_be_written_twice_is_taken_and_not_forbidden() {
+    let Some(server) = ObjectServer::start_or_skip(Kind::Versity) else {
+        return;
+    };
+    let mut written = BTreeSet::new();
+    let proxy = Proxy::start(server.port, Duration::ZERO, move |request| {
+        let is_whole = request.method == "PUT" && !request.path.contains("partNumber");
+        let is_end = request.method == "POST" && request.path.contains("uploadId");
+        let (path, _) = request.path.split_once('?').unwrap_or((&*request.path, ""));
+        if (is_whole || is_end) && !written.insert(path.to_owned()) {
+            Fault::Answer(403, DENIED)
+        } else {
+            Fault::None
+        }
+    });
+    let options = server.options_through(proxy.port);
+    let store = RemoteStore::new(server.address("twice"), &options).unwrap();
+    assert!(store.is_create_only().unwrap());
+    let store: &dyn Store = &store;
+    for content in [&b"small"[..], &vec![7; 9 << 20]] {
+        let object = name(&format!("object/{}", content.len()));
+        store.put(&object, content).unwrap();
+        let refused = store.put(&object, b"other").unwrap_err();
+        assert_eq!(
+            refused.kind(),
+            ErrorKind::AlreadyExists,
+            "{}",
+            refused.chain()
+        );
+        assert!(store.get(&object, u64::MAX).unwrap() == content);
+    }
+    // What is forbidden and not there is.
+    let (_proxy, store) = once(&server, "never", Fault::Answer(403, DENIED), writes_object);
+    let refused = (&store as &dyn Store).put(&name("object"), b"mine");
+    let refused = refused.unwrap_err();
+    assert_ne!(refused.kind(), ErrorKind::AlreadyExists);
+    assert!(
+        refused.chain().contains("credentials"),
+        "{}",
+        refused.chain()
+    );
 }
 
 /// A store that takes each condition for fulfilled, and one that does not know any.
