@@ -104,6 +104,8 @@ impl Commit<'_> {
             }
             published += 1;
         }
+        let committed = archives.get(..published).unwrap_or_default();
+        prove_published(repository, committed, self.again)?;
         // A claim that cannot be removed expires. Whoever has taken this run for dead, and its
         // claim away, may not have waited for its manifests.
         let is_claimed = match store.delete(&claim) {
@@ -111,7 +113,6 @@ impl Commit<'_> {
             Err(error) => error.kind() == ErrorKind::Io && refuse_late(begun, self.again).is_ok(),
         };
         if !is_claimed {
-            let committed = archives.get(..published).unwrap_or_default();
             self.prove(repository, true)
                 .map_err(|error| withdraw(repository, committed, error))?;
         }
@@ -166,6 +167,30 @@ impl Commit<'_> {
         }
         Ok(())
     }
+}
+
+/// Proves that the manifests of `archives`, which the store says it has, are there: without them
+/// nothing would say that anything is missing.
+fn prove_published(repository: &Repository, archives: &[&Archive], again: &str) -> Result<()> {
+    let store = repository.stored();
+    for archive in archives {
+        let name = archive.manifest_name()?.object()?;
+        let Err(error) = store.settle(&name) else {
+            continue;
+        };
+        if error.kind() != ErrorKind::NotFound {
+            return Err(error);
+        }
+        let place = store.describe();
+        let said = format!(
+            "{place} says that it has stored {name}, and does not show it: the archive may not be there"
+        );
+        let error = Error::new(ErrorKind::Io, said);
+        return Err(error.advise(format!(
+            "{again}; if this is said again, do not rely on this store"
+        )));
+    }
+    Ok(())
 }
 
 /// Removes the manifests of `archives`, which may not be whole.

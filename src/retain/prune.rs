@@ -197,6 +197,25 @@ fn replaces(store: &dyn Store) -> Error {
     .advise("if no other narthex works with this repository meanwhile, --only-writer says so")
 }
 
+/// Refuses where the warrants of this run are not listed: what others have written meanwhile would
+/// not be seen either.
+fn refuse_old_listings(store: &dyn Store, due: &[Due]) -> Result<()> {
+    let trash = Trash::list(store)?;
+    let is_listed = |due: &&Due| {
+        let notices = trash.objects.get(&due.object);
+        notices.is_some_and(|notices| notices.warrants.contains_key(&due.warrant))
+    };
+    match due.iter().find(|due| !is_listed(due)) {
+        None => Ok(()),
+        Some(due) => Err(Error::refused(format!(
+            "expected {} to list what was just written, found that it does not list {}: what others have written is not seen either, and nothing is deleted",
+            store.describe(),
+            due.warrant
+        ))
+        .advise("a proxy that keeps answers, or a store of replicas, may show an older state: let narthex ask the store itself, and run prune again")),
+    }
+}
+
 /// Whether a dead run of narthex has left it.
 fn is_own_leftover(leftover: &Leftover) -> bool {
     leftover.origin == Origin::Unpublished && is_own_name(&leftover.name)
@@ -372,9 +391,10 @@ impl Run<'_> {
         if due.is_empty() {
             return Ok(());
         }
+        let current = refuse_old_listings(self.store(), &due);
         let mut left = due.into_iter();
-        let result = self
-            .look(&[])
+        let result = current
+            .and_then(|()| self.look(&[]))
             .and_then(|()| left.by_ref().try_for_each(|due| self.execute(due)));
         if result.is_err() {
             // What was not come to is free again at once; a warrant that cannot be removed expires.

@@ -353,6 +353,10 @@ fn lists_are_sorted_and_hold_what_begins_with_the_prefix(store: &dyn ReadStore) 
     assert_eq!(names(store, "blocks/"), all[1..4]);
     assert_eq!(names(store, "blocks"), all[..4]);
     assert_eq!(names(store, "blocks/b/1"), ["blocks/b/10"]);
+    // A name begins with itself.
+    for one in all {
+        assert!(names(store, one).contains(&one.to_owned()), "{one}");
+    }
     assert_eq!(names(store, "nothing/here"), [""; 0]);
     assert_eq!(names(store, "../"), [""; 0]);
     for (object, bytes) in store.list("").unwrap() {

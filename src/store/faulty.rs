@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Barrier, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use super::{
@@ -28,6 +28,9 @@ pub enum StoreFault {
     After,
     /// A write is half done; any other operation is not done.
     Torn,
+    /// Publishing an object is said to be done, and nothing of it is there; any other operation is
+    /// done.
+    Lie,
 }
 
 /// When and how a [`FaultyStore`] fails; without any of these it is its inner store.
@@ -45,6 +48,9 @@ pub struct StoreFaults {
     pub unlistable: Option<String>,
     /// Of the bytes that this operation reads, the first has another bit.
     pub flip_at: Option<u64>,
+    /// From this operation on, listings are those of what there was at it: what has been published
+    /// since is not in them, and what has been deleted since is.
+    pub stale_from: Option<u64>,
     /// It says of itself that each request takes a while.
     pub is_far: bool,
     /// This operation waits at the barrier before it begins, and again, so that a test can act in
@@ -67,6 +73,8 @@ pub struct FaultyStore {
 struct Counts {
     operations: AtomicU64,
     bytes_written: AtomicU64,
+    /// What listings show from some time on.
+    stale: OnceLock<Vec<(ObjectName, u64)>>,
 }
 
 impl FaultyStore {
@@ -120,6 +128,10 @@ impl FaultyStore {
     /// Counts an operation, waits if it is to wait, and says how it fails.
     fn begin(&self) -> Option<StoreFault> {
         let number = self.counts.operations.fetch_add(1, Ordering::SeqCst);
+        if self.faults.stale_from.is_some_and(|from| from <= number) {
+            let stale = &self.counts.stale;
+            stale.get_or_init(|| self.inner.list("").unwrap_or_default());
+        }
         if let Some((at, barrier)) = &self.faults.pause_at
             && *at == number
         {
@@ -137,7 +149,7 @@ impl FaultyStore {
 
     fn attempt<T>(&self, operation: impl FnOnce(&(dyn Store + 'static)) -> Result<T>) -> Result<T> {
         match self.begin() {
-            None => operation(&*self.inner),
+            None | Some(StoreFault::Lie) => operation(&*self.inner),
             Some(StoreFault::After) => operation(&*self.inner).and_then(|_| Err(injected())),
             Some(StoreFault::Before | StoreFault::Torn) => Err(injected()),
         }
@@ -217,7 +229,12 @@ impl ReadStore for FaultyStore {
             if unlistable.is_some_and(|unlistable| unlistable.starts_with(prefix)) {
                 return Err(injected());
             }
-            store.list(prefix)
+            let Some(stale) = self.counts.stale.get() else {
+                return store.list(prefix);
+            };
+            let shown = stale.iter();
+            let shown = shown.filter(|(name, _)| name.as_str().starts_with(prefix));
+            Ok(shown.cloned().collect())
         })
     }
 
@@ -321,7 +338,7 @@ impl Drop for Pending {
 impl Write for Pending {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let done = match self.store.begin() {
-            None => return self.write_some(bytes, bytes.len()),
+            None | Some(StoreFault::Lie) => return self.write_some(bytes, bytes.len()),
             Some(StoreFault::Before) => 0,
             Some(StoreFault::Torn) => bytes.len() / 2,
             Some(StoreFault::After) => bytes.len(),
@@ -348,15 +365,15 @@ impl PendingObject for Pending {
             None => None,
         };
         match fault {
+            Some(StoreFault::Lie) | None => Ok(form),
             Some(_) => Err(injected()),
-            None => Ok(form),
         }
     }
 
     fn publish(mut self: Box<Self>) -> Result<()> {
         let fault = self.store.begin();
         let published = match fault {
-            Some(StoreFault::Before | StoreFault::Torn) => Ok(()),
+            Some(StoreFault::Before | StoreFault::Torn | StoreFault::Lie) => Ok(()),
             Some(StoreFault::After) | None => match self.inner.take() {
                 Some(inner) => inner.publish(),
                 None => Ok(()),
@@ -366,8 +383,8 @@ impl PendingObject for Pending {
             self.store.unsettled().insert(self.name.clone());
         }
         match fault {
+            Some(StoreFault::Lie) | None => published,
             Some(_) => published.and_then(|()| Err(injected())),
-            None => published,
         }
     }
 }

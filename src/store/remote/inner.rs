@@ -16,6 +16,7 @@ use object_store::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use ulid::Ulid;
 
+use super::Service;
 use super::address::{Address, Client};
 use super::wire::Wire;
 use crate::error::Result;
@@ -150,9 +151,12 @@ impl Inner {
             .await;
         let is_refused = match second {
             Ok(_) => false,
-            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => true,
-            // The first was not: this name, which is taken, may not be written again.
-            Err(StoreError::PermissionDenied { .. }) => true,
+            // The first was not denied: this name, which is taken, may not be written again.
+            Err(
+                StoreError::AlreadyExists { .. }
+                | StoreError::Precondition { .. }
+                | StoreError::PermissionDenied { .. },
+            ) => true,
             Err(error) => return Err(failed(error)),
         };
         // Where it may not be deleted it stays, and is listed as left over.
@@ -222,7 +226,8 @@ impl Inner {
         };
         let page = self.ask_page(prefix, options).await?;
         for meta in page.result.objects {
-            if let Some(name) = meta.location.as_ref().strip_prefix(&*root) {
+            let name = meta.location.as_ref().strip_prefix(&*root);
+            if let Some(name) = name.filter(|name| name.starts_with(prefix)) {
                 found.insert(name.to_owned(), meta);
             }
         }
@@ -261,7 +266,11 @@ impl Inner {
         prefix: &str,
         options: PaginatedListOptions,
     ) -> Result<PaginatedListResult> {
-        let prefix = format!("{}{prefix}", self.root());
+        let mut prefix = format!("{}{prefix}", self.root());
+        if self.address.service == Service::Azure && !prefix.ends_with('/') {
+            // Its client leaves out what is called like the prefix.
+            prefix.pop();
+        }
         let asked = (!prefix.is_empty()).then_some(&*prefix);
         let mut attempt = 0;
         loop {

@@ -294,11 +294,10 @@ impl Store for RemoteStore {
     fn settle(&self, name: &ObjectName) -> Result<()> {
         let found = block_on(self.inner.list(name.as_str(), Some(1)))?;
         if found.contains_key(name.as_str()) {
-            return Ok(());
+            Ok(())
+        } else {
+            Err(no_object(name))
         }
-        // Not every service lists by a whole name. Whoever may not look at it is told as well that
-        // there is none.
-        self.size(name).map_err(|_| no_object(name)).map(|_| ())
     }
 
     fn leftovers(&self, prefix: &str) -> Result<Vec<Leftover>> {

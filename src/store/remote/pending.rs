@@ -320,8 +320,9 @@ impl Pending {
 
     /// Whether the object is there; `None` where that cannot be told.
     async fn is_listed(&self) -> Option<bool> {
-        let listed = self.inner.list(self.name.as_str(), Some(1)).await;
-        Some(listed.ok()?.contains_key(self.name.as_str()))
+        let name = self.name.as_str();
+        let listed = self.inner.list(name, Some(1)).await;
+        Some(listed.ok()?.contains_key(name))
     }
 
     /// Frees what the parts take. What cannot be freed is listed as left over.

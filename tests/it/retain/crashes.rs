@@ -67,8 +67,8 @@ fn a_claim_of_a_dead_run_keeps_its_objects_for_a_day_and_no_longer() {
     let now = START + 10 * DAY;
     let operations = bench.operations(|store| bench.back_up(store, now));
     let store = bench.again();
-    // The last two operations publish the manifest and take the claim back.
-    let dead = dying(&store, operations - 2, StoreFault::Before);
+    // The last three operations publish the manifest, look for it, and take the claim back.
+    let dead = dying(&store, operations - 3, StoreFault::Before);
     assert!(bench.back_up(&dead, now).is_err());
     assert_eq!(store.list("claims/").unwrap().len(), 1);
     let before = store.list("blocks/").unwrap();

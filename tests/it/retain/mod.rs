@@ -7,6 +7,7 @@ mod crashes;
 mod early;
 mod forgetting;
 mod held;
+mod lies;
 mod pruning;
 
 use std::collections::BTreeMap;
@@ -212,11 +213,25 @@ fn interrupted<T: Send>(
     run: impl FnOnce(&FaultyStore) -> Result<T> + Send,
     meanwhile: impl FnOnce(),
 ) -> Result<T> {
+    let faults = StoreFaults {
+        crash_at,
+        ..StoreFaults::default()
+    };
+    interrupted_with(store, at, faults, run, meanwhile)
+}
+
+/// The same, with these `faults` besides.
+fn interrupted_with<T: Send>(
+    store: &MemoryStore,
+    at: u64,
+    faults: StoreFaults,
+    run: impl FnOnce(&FaultyStore) -> Result<T> + Send,
+    meanwhile: impl FnOnce(),
+) -> Result<T> {
     let barrier = Arc::new(Barrier::new(2));
     let faults = StoreFaults {
         pause_at: Some((at, Arc::clone(&barrier))),
-        crash_at,
-        ..StoreFaults::default()
+        ..faults
     };
     let faulty = FaultyStore::new(Arc::new(store.clone()), faults);
     std::thread::scope(|scope| {
