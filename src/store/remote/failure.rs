@@ -46,6 +46,8 @@ impl Inner {
             error,
             StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. }
         );
+        // An object may be denied among several that were to be deleted in one request.
+        let is_denied = is_denied || text.contains("(code: AccessDenied)");
         let why = why(error);
         let endpoint = self.client.endpoint.as_ref();
         let at = endpoint.map_or_else(

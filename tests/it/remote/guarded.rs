@@ -61,11 +61,13 @@ impl Guarded {
         let lock = [("x-amz-bucket-object-lock-enabled", "true")];
         let (status, said) = guarded.ask(Who::Admin, "PUT", "", &[], &lock, b"");
         assert_eq!(status, 200, "{said}");
-        guarded.set_policy(&policy(prefix));
+        guarded.allow(Policy::OnlyWrite, prefix);
         Some(guarded)
     }
 
-    fn set_policy(&self, policy: &str) {
+    /// Lets the host do at `prefix` what the page says, and nothing else.
+    pub(super) fn allow(&self, allowed: Policy, prefix: &str) {
+        let policy = policy(allowed, prefix);
         let query = [("policy", "")];
         let (status, said) = self.ask(Who::Admin, "PUT", "", &query, &[], policy.as_bytes());
         assert!((200..300).contains(&status), "{said}");
@@ -173,26 +175,39 @@ impl Guarded {
     }
 }
 
-/// What a host may do that only writes, as `docs/stores/object-stores.md` says.
-fn policy(prefix: &str) -> String {
-    let allow = |actions: &str, resources: &str| {
-        format!(
-            r#"{{"Effect":"Allow","Principal":{{"AWS":["{HOST}"]}},"Action":[{actions}],"Resource":[{resources}]}}"#
-        )
-    };
-    let at = |path: &str| format!(r#""arn:aws:s3:::{BUCKET}/{prefix}/{path}""#);
-    let statements = [
-        allow(r#""s3:ListBucket""#, &format!(r#""arn:aws:s3:::{BUCKET}""#)),
-        allow(r#""s3:PutObject""#, &at("*")),
-        allow(
-            r#""s3:GetObject""#,
-            &[at("narthex.json"), at("keys/*")].join(","),
-        ),
-    ];
-    format!(
-        r#"{{"Version":"2012-10-17","Statement":[{}]}}"#,
-        statements.join(",")
-    )
+/// The page that says what narthex needs to be allowed.
+const PAGE: &str = include_str!("../../../docs/stores/object-stores.md");
+
+/// The policies of the page, in their order.
+#[derive(Clone, Copy)]
+pub(super) enum Policy {
+    /// What backup, restore and check need.
+    BackUp = 0,
+    /// What a host needs that only writes.
+    OnlyWrite = 1,
+    /// What the machine needs that keeps order.
+    KeepOrder = 2,
+}
+
+/// What the page lets the host do at `prefix`. Its policies are of users and this one is of the
+/// bucket, so it says whose it is; and the server knows no conditions.
+fn policy(policy: Policy, prefix: &str) -> String {
+    let blocks = PAGE.split("```json\n").skip(1);
+    let blocks = blocks.map(|block| block.split("```").next().unwrap());
+    let mut policies = blocks.filter(|block| block.contains("2012-10-17"));
+    let text = policies.nth(policy as usize).unwrap();
+    let text = text.replace("arn:aws:s3:::backups", &format!("arn:aws:s3:::{BUCKET}"));
+    let text = text.replace(
+        &format!("{BUCKET}/prometheus/"),
+        &format!("{BUCKET}/{prefix}/"),
+    );
+    let mut policy: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for statement in policy["Statement"].as_array_mut().unwrap() {
+        let statement = statement.as_object_mut().unwrap();
+        statement.remove("Condition");
+        statement.insert("Principal".to_owned(), serde_json::json!({ "AWS": [HOST] }));
+    }
+    policy.to_string()
 }
 
 fn hex(bytes: &[u8]) -> String {

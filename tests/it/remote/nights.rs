@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -292,6 +294,41 @@ fn an_unchanged_night_takes_few_requests() {
     assert!(night <= 9, "{night}");
     let (archives, check) = (requests(&["archives"]), requests(&["check"]));
     assert!(archives <= 8 && check <= 8, "{archives} and {check}");
+}
+
+/// There is no such host: whoever knows it is the proxy.
+#[test]
+fn requests_go_through_the_proxy_that_the_environment_names() {
+    let Some(server) = ObjectServer::start_or_skip(Kind::Versity) else {
+        return;
+    };
+    let asked = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&asked);
+    let proxy = Proxy::start(server.port, Duration::ZERO, move |request| {
+        let is_ours = request.path.starts_with("http://narthex.invalid:9000/");
+        counted.fetch_add(u64::from(is_ours), Ordering::SeqCst);
+        Fault::None
+    });
+    let mut machine = Machine::beside(&server, server.port, "proxied");
+    machine.endpoint = "http://narthex.invalid:9000".to_owned();
+    let allow = ("AWS_ALLOW_HTTP".to_owned(), "true".to_owned());
+    machine.settings.extend([allow]);
+    let dir = night("night-1");
+    let backup = [
+        "backup",
+        dir.to_str().unwrap(),
+        "--source",
+        "mon1",
+        "--json",
+    ];
+    let through = format!("http://127.0.0.1:{}", proxy.port);
+    machine.settings.insert("HTTP_PROXY".to_owned(), through);
+    let said = machine.done(&backup).json();
+    let requests = said["traffic"][0]["requests"].as_u64();
+    assert_eq!(requests, Some(asked.load(Ordering::SeqCst)), "{said}");
+    machine.done(&["restore", "latest", "--target", "back"]);
+    let back = machine.home.path().join("back");
+    assert!(tree(&back) == archived(&dir), "other bytes");
 }
 
 /// What others have in a repository in parts is not listed, and not read.

@@ -15,11 +15,11 @@ use narthex::repository::check::{CheckDepth, CheckReport, Kind, check};
 use narthex::repository::keyed::Keyring;
 use narthex::repository::locks::{LockMemory, LockTerms, lock_archives};
 use narthex::repository::{ArchiveId, Repository, SourceFilter};
-use narthex::retain::{ForgetSelection, Keep, Leave, Policy, forget};
+use narthex::retain::{ForgetSelection, Keep, Leave, Policy, PruneOptions, forget, prune};
 use narthex::store::remote::RemoteStore;
 use narthex::store::{LockMode, MemoryStore, ObjectName, ReadStore as _, Store};
 
-use super::guarded::{Guarded, Who};
+use super::guarded::{Guarded, Policy as Rights, Who};
 use super::proxy::{Fault, Proxy};
 use super::servers::BUCKET;
 use crate::encrypted::world::{DAY, SOURCE, assert_restored, back_up, night};
@@ -177,6 +177,48 @@ fn a_host_that_only_writes_needs_no_more_than_the_policy_gives() {
     );
     store.settle(&small).unwrap();
     assert!(store.get(&small, 10).is_err());
+}
+
+/// What backs up and restores needs no more than the page says, and what keeps order neither.
+#[test]
+fn machines_need_no_more_than_their_policies_give() {
+    let Some(guarded) = Guarded::start_or_skip(PREFIX) else {
+        return;
+    };
+    let store = |who| Arc::new(guarded.store(who, PREFIX));
+    Repository::init(store(Who::Admin)).unwrap();
+    guarded.allow(Rights::BackUp, PREFIX);
+    let open = || Repository::open(store(Who::Host)).unwrap();
+    let mut archives = Vec::new();
+    for (number, days) in [(1, 9), (2, 8)] {
+        let report = back_up(&open(), &night(number), SOURCE, noon() - days * DAY).unwrap();
+        assert!(report.problems.is_empty(), "{:?}", report.problems);
+        assert_restored(&open(), report.archive.id.as_str(), &night(number));
+        archives.push(report.archive);
+    }
+    let sound = || {
+        let report = check(open().store(), CheckDepth::ReadAll, &Silent).unwrap();
+        assert!(!report.has_problems(), "{:?}", report.findings);
+    };
+    sound();
+    let manifest = archives[0].manifest_name().unwrap().object().unwrap();
+    let refused = open().store().delete(&manifest).unwrap_err();
+    assert!(
+        refused.chain().contains("credentials"),
+        "{}",
+        refused.chain()
+    );
+
+    guarded.allow(Rights::KeepOrder, PREFIX);
+    let objects = || store(Who::Admin).list("").unwrap().len();
+    let before = objects();
+    open().store().delete(&manifest).unwrap();
+    for days in [7, 1] {
+        prune(&open(), PruneOptions::default(), noon() - days * DAY).unwrap();
+    }
+    assert!(objects() < before - 1, "a log and blocks went");
+    sound();
+    assert_restored(&open(), archives[1].id.as_str(), &night(2));
 }
 
 #[test]
