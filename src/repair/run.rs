@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 use crate::progress::Progress;
 use crate::repository::claim::Claim;
+use crate::repository::commit::prove_published;
 use crate::repository::trash::Trash;
 use crate::repository::{Archive, ArchiveId, ManifestCache, ManifestName, Repository};
 use crate::store::ObjectName;
@@ -260,6 +261,7 @@ fn commit(repository: &Repository, archive: &Archive, now: Millis) -> Result<()>
         return Err(error);
     }
     repository.commit(archive)?;
+    prove_published(repository, archive, "run narthex repair again")?;
     store.delete(&claim)
 }
 

@@ -92,7 +92,7 @@ impl Commit<'_> {
         }
         let mut published = 0;
         let mut taken = Ok(());
-        for manifest in manifests {
+        for (archive, manifest) in archives.iter().zip(manifests) {
             match manifest.publish() {
                 // Another run has committed this archive: nothing of this one hangs on it.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -102,10 +102,9 @@ impl Commit<'_> {
                 // A manifest may be there all the same: the claim stays and expires.
                 done => done?,
             }
+            prove_published(repository, archive, self.again)?;
             published += 1;
         }
-        let committed = archives.get(..published).unwrap_or_default();
-        prove_published(repository, committed, self.again)?;
         // A claim that cannot be removed expires. Whoever has taken this run for dead, and its
         // claim away, may not have waited for its manifests.
         let is_claimed = match store.delete(&claim) {
@@ -113,6 +112,7 @@ impl Commit<'_> {
             Err(error) => error.kind() == ErrorKind::Io && refuse_late(begun, self.again).is_ok(),
         };
         if !is_claimed {
+            let committed = archives.get(..published).unwrap_or_default();
             self.prove(repository, true)
                 .map_err(|error| withdraw(repository, committed, error))?;
         }
@@ -169,28 +169,31 @@ impl Commit<'_> {
     }
 }
 
-/// Proves that the manifests of `archives`, which the store says it has, are there: without them
-/// nothing would say that anything is missing.
-fn prove_published(repository: &Repository, archives: &[&Archive], again: &str) -> Result<()> {
+/// Looks for the manifest of `archive`, which the store says it has: without it nothing would say
+/// that anything is missing. `again` is what to do if it is not there.
+///
+/// # Errors
+///
+/// When it is not there, or cannot be looked for.
+pub(crate) fn prove_published(
+    repository: &Repository,
+    archive: &Archive,
+    again: &str,
+) -> Result<()> {
     let store = repository.stored();
-    for archive in archives {
-        let name = archive.manifest_name()?.object()?;
-        let Err(error) = store.settle(&name) else {
-            continue;
-        };
-        if error.kind() != ErrorKind::NotFound {
-            return Err(error);
-        }
-        let place = store.describe();
-        let said = format!(
-            "{place} says that it has stored {name}, and does not show it: the archive may not be there"
-        );
-        let error = Error::new(ErrorKind::Io, said);
-        return Err(error.advise(format!(
-            "{again}; if this is said again, do not rely on this store"
-        )));
+    let name = archive.manifest_name()?.object()?;
+    let Err(error) = store.settle(&name) else {
+        return Ok(());
+    };
+    if error.kind() != ErrorKind::NotFound {
+        return Err(error.context(format!("{name} was written, and cannot be looked for")));
     }
-    Ok(())
+    let place = store.describe();
+    let said = format!(
+        "{place} says that it has stored {name}, and does not show it: the archive may not be there"
+    );
+    let advice = format!("{again}; if this is said again, do not rely on this store");
+    Err(Error::new(ErrorKind::Io, said).advise(advice))
 }
 
 /// Removes the manifests of `archives`, which may not be whole.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::document::Place;
-use super::keys::{wrong_in, wrong_recipients};
+use super::keys::{is_readable, wrong_in, wrong_recipients};
 use super::repository::CredentialValue;
 use super::secret::{exposure, program};
 use super::{At, Loaded, Repository, Secret, Source};
@@ -154,7 +154,7 @@ impl Findings {
             Secret::File(path) => {
                 self.of_file(path, place, key);
                 // What cannot be opened has been named.
-                if std::fs::File::open(path).is_ok()
+                if is_readable(path)
                     && let Err(error) = secret.read()
                 {
                     self.add("file", true, &place.to_string(), key, &error.chain());
@@ -236,12 +236,19 @@ impl Findings {
             let detail = "the identity is that of no recipient of the repository: it opens nothing that is written from now on";
             self.add("identity", true, &place, &key, detail);
         }
-        if let Ok(named) = configured_recipients(&repository.location) {
+        let (texts, file) = (
+            &repository.keys.recipients,
+            &repository.keys.recipients_file,
+        );
+        let places = texts.iter().map(|it| ("recipients", &it.place));
+        let mut places = places.chain(file.iter().map(|it| ("recipients-file", &it.place)));
+        if let Some((key, place)) = places.next()
+            && let Ok(named) = configured_recipients(&repository.location)
+        {
             let named: BTreeSet<_> = named.iter().map(Recipient::to_string).collect();
             let newest = keys.chain().newest().recipients.iter();
-            let listed: BTreeSet<_> = newest.map(Recipient::to_string).collect();
-            if !named.is_empty() && named != listed {
-                let key = format!("{prefix}.recipients");
+            if named != newest.map(Recipient::to_string).collect() {
+                let (place, key) = (place.to_string(), format!("{prefix}.{key}"));
                 self.add("recipients", false, &place, &key, OTHER_RECIPIENTS);
             }
         }

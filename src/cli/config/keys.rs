@@ -86,15 +86,23 @@ fn wrong_with(recipient: &str) -> Option<String> {
     parsed.err().map(|error| error.chain())
 }
 
+/// Whether `path` is a file that can be opened. Nothing else is: a pipe would be waited for.
+pub(super) fn is_readable(path: &Path) -> bool {
+    path.metadata().is_ok_and(|it| it.is_file()) && std::fs::File::open(path).is_ok()
+}
+
 /// Why the file of the `secret` that is called `name` holds no key of its kind; `None` where it
 /// does, and where it cannot be read or is printed by a program: that says who reads it.
 #[cfg(feature = "encryption")]
 pub(super) fn wrong_in(name: &str, secret: &Secret) -> Option<String> {
     use crate::crypt::Identity;
     use crate::crypt::sign::SigningKey;
-    let Secret::File(_) = secret else {
+    let Secret::File(path) = secret else {
         return None;
     };
+    if !is_readable(path) {
+        return None;
+    }
     let (text, origin) = (secret.read().ok()?, secret.to_string());
     let wrong = match name {
         "identity" => Identity::read(&text, &origin).err(),
@@ -111,7 +119,9 @@ pub(super) fn wrong_in(_name: &str, _secret: &Secret) -> Option<String> {
 /// Why the file at `path` holds no recipients; `None` where it does, and where it cannot be opened.
 #[cfg(feature = "encryption")]
 pub(super) fn wrong_recipients(path: &Path) -> Option<String> {
-    std::fs::File::open(path).ok()?;
+    if !is_readable(path) {
+        return None;
+    }
     match crate::crypt::Recipient::load(path) {
         Ok(found) if found.is_empty() => Some(format!(
             "expected {} to hold recipients, found none",

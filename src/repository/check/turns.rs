@@ -10,7 +10,7 @@ use crate::repository::{Archive, ArchiveId, Marks, Server};
 /// their order by chance in a listing: they wait until all of them are there.
 #[derive(Default)]
 pub(super) struct Turns {
-    servers: BTreeMap<Server, Vec<Line>>,
+    servers: BTreeMap<Server, Lines>,
     waiting: Vec<(Millis, Server, Line)>,
     found: Vec<CheckFinding>,
 }
@@ -22,6 +22,16 @@ struct Line {
     /// The last of them, and its manifest.
     last: ArchiveId,
     manifest: String,
+    /// Whether they went on after another line had begun.
+    has_resumed: bool,
+}
+
+/// The archives of one server.
+#[derive(Default)]
+struct Lines {
+    /// The one that was last told of goes last.
+    lines: Vec<Line>,
+    is_found: bool,
 }
 
 impl Turns {
@@ -31,7 +41,8 @@ impl Turns {
         let Ok(manifest) = archive.manifest_name().and_then(|name| name.object()) else {
             return;
         };
-        if marks.is_empty() {
+        // What repair has made is of no server that is known.
+        if marks.is_empty() || archive.is_reconstructed() {
             return;
         }
         let second = |time: Millis| time.div_euclid(1000);
@@ -43,12 +54,14 @@ impl Turns {
             marks,
             last: archive.id.clone(),
             manifest: manifest.to_string(),
+            has_resumed: false,
         };
         self.waiting.push((archive.time, Server::of(archive), line));
     }
 
-    /// What was found: archives that go on with blocks of an earlier one, while those between the
-    /// two have none of them. One that begins anew is no finding: a server may have lost its disk.
+    /// What was found, once for each server: two lines of archives that both go on, in turns. One
+    /// that begins anew is no finding, as a server may have lost its disk; nor is one that goes on
+    /// after another, as that may have been an empty directory where a disk was not mounted.
     pub(super) fn found(mut self) -> Vec<CheckFinding> {
         self.settle();
         self.found
@@ -57,24 +70,31 @@ impl Turns {
     fn settle(&mut self) {
         let mut waiting = std::mem::take(&mut self.waiting);
         waiting.sort_by_key(|(time, ..)| *time);
-        for (_, server, line) in waiting {
-            let lines = self.servers.entry(server.clone()).or_default();
+        for (_, server, mut line) in waiting {
+            let text = server.to_string();
+            let known = self.servers.entry(server).or_default();
+            let lines = &mut known.lines;
             let is_own = |before: &Line| before.marks.are_shared_by(&line.marks);
             let Some(own) = lines.iter().rposition(is_own) else {
                 lines.push(line);
                 continue;
             };
             let before = lines.remove(own);
-            if let Some(between) = lines.get(own..).and_then(<[Line]>::last) {
-                let (short, then) = (line.last.short(), before.last.short());
+            let has_turned = own < lines.len();
+            line.has_resumed = before.has_resumed || has_turned;
+            let mut others = lines.iter().rev().filter(|other| other.has_resumed);
+            if let Some(other) = others.next().filter(|_| has_turned && !known.is_found) {
                 let detail = format!(
-                    "archive {short} of {server} has blocks of archive {then}, and archive {} between them has none of either",
-                    between.last.short(),
+                    "archives of {text} take turns: {} goes on with blocks of {}, and {} between them with others",
+                    line.last.short(),
+                    before.last.short(),
+                    other.last.short(),
                 );
                 let mut finding =
                     CheckFinding::new(Kind::ServersShareName, &*line.manifest, detail);
-                finding.archives = vec![before.last, between.last.clone(), line.last.clone()];
+                finding.archives = vec![before.last, other.last.clone(), line.last.clone()];
                 self.found.push(finding);
+                known.is_found = true;
             }
             lines.push(line);
         }

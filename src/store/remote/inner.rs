@@ -2,7 +2,7 @@
 //! is listed.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub(super) struct Inner {
     pub(super) parts: Arc<Semaphore>,
     /// Whether the store was seen to refuse a name that is taken; `None` until it was tried.
     pub(super) create_only: Mutex<Option<bool>>,
+    /// Whether that was seen by a denial: it may be this machine that may not write a name twice.
+    pub(super) is_denied: AtomicBool,
     /// Whether an answer has said that there are older versions of objects.
     pub(super) keeps_versions: AtomicBool,
     /// Versions that are read in place of the current ones, by the names of objects.
@@ -151,12 +153,11 @@ impl Inner {
             .await;
         let is_refused = match second {
             Ok(_) => false,
-            // The first was not denied: this name, which is taken, may not be written again.
-            Err(
-                StoreError::AlreadyExists { .. }
-                | StoreError::Precondition { .. }
-                | StoreError::PermissionDenied { .. },
-            ) => true,
+            Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }) => true,
+            Err(StoreError::PermissionDenied { .. }) => {
+                self.is_denied.store(true, Ordering::Relaxed);
+                true
+            }
             Err(error) => return Err(failed(error)),
         };
         // Where it may not be deleted it stays, and is listed as left over.

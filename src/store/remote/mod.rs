@@ -97,6 +97,7 @@ impl RemoteStore {
                 wire,
                 parts: Arc::new(Semaphore::new(PARTS_AT_A_TIME as usize)),
                 create_only: Mutex::new(None),
+                is_denied: AtomicBool::new(false),
                 keeps_versions: AtomicBool::new(false),
                 pinned: Mutex::default(),
             }),

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::mem;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use object_store::multipart::PartId;
@@ -77,7 +78,9 @@ impl Pending {
         let mut attributes = Attributes::new();
         let key = Attribute::Metadata(PUT_ID.into());
         attributes.insert(key, self.id.clone().into());
-        if self.inner.is_create_only() == Some(true) {
+        // What others may do is not known by what this machine may not.
+        let is_denied = self.inner.is_denied.load(Ordering::Relaxed);
+        if self.inner.is_create_only() == Some(true) && !is_denied {
             attributes.insert(Attribute::Metadata(CREATE_ONLY.into()), "yes".into());
         }
         attributes
