@@ -92,7 +92,7 @@ impl Commit<'_> {
         }
         let mut published = 0;
         let mut taken = Ok(());
-        for (archive, manifest) in archives.iter().zip(manifests) {
+        for manifest in manifests {
             match manifest.publish() {
                 // Another run has committed this archive: nothing of this one hangs on it.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -102,17 +102,32 @@ impl Commit<'_> {
                 // A manifest may be there all the same: the claim stays and expires.
                 done => done?,
             }
-            prove_published(repository, archive, self.again)?;
             published += 1;
         }
+        let committed = archives.get(..published).unwrap_or_default();
+        let find = || {
+            let mut committed = committed.iter();
+            committed.try_for_each(|archive| prove_published(repository, archive, self.again))
+        };
+        // Far away both are asked for at once: where there is no manifest, nothing needs a claim.
+        let (found, released) = if store.is_far() {
+            std::thread::scope(|scope| {
+                let found = scope.spawn(find);
+                let released = store.delete(&claim);
+                (found.join(), released)
+            })
+        } else {
+            find()?;
+            (Ok(Ok(())), store.delete(&claim))
+        };
+        found.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         // A claim that cannot be removed expires. Whoever has taken this run for dead, and its
         // claim away, may not have waited for its manifests.
-        let is_claimed = match store.delete(&claim) {
+        let is_claimed = match released {
             Ok(()) => true,
             Err(error) => error.kind() == ErrorKind::Io && refuse_late(begun, self.again).is_ok(),
         };
         if !is_claimed {
-            let committed = archives.get(..published).unwrap_or_default();
             self.prove(repository, true)
                 .map_err(|error| withdraw(repository, committed, error))?;
         }
@@ -190,7 +205,7 @@ pub(crate) fn prove_published(
     }
     let place = store.describe();
     let said = format!(
-        "{place} says that it has stored {name}, and does not show it: the archive may not be there"
+        "{place} says that it has stored {name}, and does not show it: the archive may not be there, or was forgotten meanwhile"
     );
     let advice = format!("{again}; if this is said again, do not rely on this store");
     Err(Error::new(ErrorKind::Io, said).advise(advice))
