@@ -89,6 +89,8 @@ versions! {
         V1 = 1,
         /// New chunks of encoding 4 say who writes them.
         V2 = 2,
+        /// New chunks say whether a zero byte stands behind their samples.
+        V3 = 3,
     } of splice_format
 }
 
@@ -234,9 +236,11 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(has(SpliceVersion::V1), first);
-        assert_eq!(
-            has(SpliceVersion::V2),
-            [(1, 1), (2, 1), (3, 1), (4, 2), (5, 1), (6, 1)]
-        );
+        for version in [SpliceVersion::V2, SpliceVersion::V3] {
+            assert_eq!(
+                has(version),
+                [(1, 1), (2, 1), (3, 1), (4, 2), (5, 1), (6, 1)]
+            );
+        }
     }
 }

@@ -55,6 +55,9 @@ pub(in crate::pack) struct Output {
     pub(in crate::pack) counter_reset: u8,
     /// Who would write it, if it is of encoding 4.
     writer: Xor2Writer,
+    /// Whether a zero byte stands behind its samples, as the head of older Prometheus versions
+    /// leaves it behind a first sample at which a chunk was cut.
+    extra_zero: bool,
     /// The oldest version of the splice format that has such chunks.
     version: SpliceVersion,
 }
@@ -97,9 +100,18 @@ const RECODE: u8 = 2;
 const BEFORE_316: u8 = 0;
 const SINCE_316: u8 = 1;
 
+/// What may stand behind the samples of a new chunk, from version 3 on.
+const NOTHING: u8 = 0;
+const ZERO_BYTE: u8 = 1;
+
 /// Whether the file says who writes a new chunk: where the version has several writers.
 fn has_writer(encoding: Encoding, version: SpliceVersion) -> bool {
     version.encoders(encoding) > 1
+}
+
+/// Whether the file says what stands behind the samples of a new chunk.
+fn has_tail(version: SpliceVersion) -> bool {
+    version >= SpliceVersion::V3
 }
 
 /// The section that errors name.
@@ -156,6 +168,10 @@ impl Program {
                                 Xor2Writer::Before316 => BEFORE_316,
                                 Xor2Writer::Since316 => SINCE_316,
                             });
+                        }
+                        if has_tail(version) {
+                            let zero = output.extra_zero;
+                            out.push(if zero { ZERO_BYTE } else { NOTHING });
                         }
                         write_uvarint(out, u64::from(output.samples));
                     }
@@ -242,8 +258,18 @@ impl Output {
             samples,
             counter_reset,
             writer,
+            extra_zero: false,
             version: SpliceVersion::of(encoding.encoder(writer)?)?,
         })
+    }
+
+    /// The same with a zero byte behind the samples.
+    pub(super) fn with_extra_zero(self) -> Self {
+        Output {
+            extra_zero: true,
+            version: self.version.max(SpliceVersion::V3),
+            ..self
+        }
     }
 
     /// The data of the chunk that Prometheus makes of `samples`, when it is to be as this says.
@@ -257,7 +283,11 @@ impl Output {
         for sample in samples {
             sample.push(&mut encoder, counter_reset)?;
         }
-        Ok(encoder.finish().data)
+        let mut data = encoder.finish().data;
+        if self.extra_zero {
+            data.push(0);
+        }
+        Ok(data)
     }
 
     fn read(reader: &mut Reader<'_>, version: SpliceVersion) -> Result<Self, Malformed> {
@@ -285,11 +315,27 @@ impl Output {
             }
         };
         let at = *reader;
+        let extra_zero = match if has_tail(version) {
+            reader.u8()?
+        } else {
+            NOTHING
+        } {
+            NOTHING => false,
+            ZERO_BYTE => true,
+            other => return Err(at.unexpected("end of a new chunk", "of kind 0 or 1", other)),
+        };
+        let at = *reader;
         let samples = reader.uvarint()?;
         let samples = u16::try_from(samples).ok().filter(|samples| *samples > 0);
         let samples =
             samples.ok_or_else(|| at.unexpected("chunk", "of 1 to 65,535 samples", "another"))?;
-        Output::new(encoding, writer, counter_reset, u32::from(samples)).ok_or_else(lacks)
+        let output = Output::new(encoding, writer, counter_reset, u32::from(samples));
+        let output = output.ok_or_else(lacks)?;
+        Ok(if extra_zero {
+            output.with_extra_zero()
+        } else {
+            output
+        })
     }
 }
 
@@ -468,6 +514,22 @@ mod tests {
             Program(vec![Step::Recode(recode)]).run(&[candidate], |_| Ok(()))
         };
         run(Encoding::Xor).unwrap();
+        let with_zero = Program(vec![Step::Recode(Recode {
+            chunks: 1,
+            runs: vec![(1, 0)],
+            outputs: vec![
+                Output::new(Encoding::Xor, Xor2Writer::Before316, 0, 1)
+                    .unwrap()
+                    .with_extra_zero(),
+            ],
+        })]);
+        let mut made = Vec::new();
+        let mut keep = |chunk: SourceChunk<'_>| {
+            made = chunk.data.to_vec();
+            Ok(())
+        };
+        with_zero.run(&[candidate], &mut keep).unwrap();
+        assert_eq!(made, [&data[..], &[0]].concat());
         let error = run(Encoding::Histogram).unwrap_err();
         assert_eq!(error.kind(), crate::ErrorKind::Corrupt, "{}", error.chain());
         assert!(error.chain().contains("can hold: "), "{}", error.chain());
@@ -511,6 +573,27 @@ mod tests {
                 let read = Program::read(&mut reader, wanted, &mut Room(1 << 20)).unwrap();
                 assert_eq!(read.0.len(), 2, "{encoding}");
                 assert_eq!(read.version(), wanted, "{encoding}");
+                let mut with_zero = Program(vec![Step::Recode(Recode {
+                    chunks: 1,
+                    outputs: vec![output, output.with_extra_zero()],
+                    ..Recode::default()
+                })]);
+                assert_eq!(with_zero.version(), SpliceVersion::V3, "{encoding}");
+                bytes.clear();
+                with_zero.write(SpliceVersion::V3, &mut bytes);
+                let mut reader = Reader::new(&bytes, 0, SECTION);
+                let read = Program::read(&mut reader, SpliceVersion::V3, &mut Room(1 << 20));
+                let mut again = Vec::new();
+                read.unwrap().write(SpliceVersion::V3, &mut again);
+                assert_eq!(again, bytes, "{encoding}");
+                // Before the number of samples.
+                let tail = bytes.len() - 2;
+                bytes[tail] = 2;
+                let mut reader = Reader::new(&bytes, 0, SECTION);
+                let read = Program::read(&mut reader, SpliceVersion::V3, &mut Room(1 << 20));
+                assert!(read.is_err(), "{encoding}");
+                with_zero.0.clear();
+                assert_eq!(with_zero.version(), SpliceVersion::V1);
             }
         }
     }
