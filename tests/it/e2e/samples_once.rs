@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use narthex::block::DataDir;
+use narthex::chunk::OwnedSample;
 use narthex::model::{Millis, TimeRange};
 use narthex::pack::Pack;
 use narthex::raw::ReadMode;
@@ -73,8 +74,6 @@ fn each_sample_is_stored_once(release: Release) {
     }
     let stored = stored_samples(&repository);
     let all = distinct.len() as u64;
-    let ratio = stored as f64 / all as f64;
-    println!("{stored} samples are stored of {all}: {ratio:.4}");
     // Without splices each night would store the head, and each compaction its samples, again: more
     // than twice as many. With them, what little is of use of a pack (less than a sixteenth of
     // it) is stored again.
@@ -106,7 +105,7 @@ fn collect(data: &Path, distinct: &mut HashSet<(u64, Millis)>) {
             let mut hasher = DefaultHasher::new();
             series.labels.to_string().hash(&mut hasher);
             let series_hash = hasher.finish();
-            let times = series.samples.iter().map(|sample| sample.time());
+            let times = series.samples.iter().map(OwnedSample::time);
             distinct.extend(times.map(|time| (series_hash, time)));
         }
     }
