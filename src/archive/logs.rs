@@ -57,6 +57,8 @@ pub(super) struct LogSpan {
     pub(super) deletions: u64,
     /// What keeps a Prometheus from starting on them, as a sentence.
     pub(super) start_problem: Option<String>,
+    /// Samples in each file, by its name.
+    pub(super) by_file: BTreeMap<String, u64>,
     /// What is wrong with them. A torn end is not: the server was writing.
     pub(super) problems: Vec<BackupProblem>,
 }
@@ -97,6 +99,11 @@ impl LogFiles {
             span.max_time = span.max_time.max(Some(max));
         }
         span.samples += summary.replayed.samples();
+        let segments = summary.checkpoint.iter().chain(&summary.segments);
+        span.by_file.extend(segments.map(|segment| {
+            let name = format!("{dir}/{}", segment.path);
+            (name, segment.contents.samples())
+        }));
         if log == Log::Wbl {
             span.late = Some((summary.replayed.samples(), summary.replayed.times));
         }

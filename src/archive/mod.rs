@@ -25,6 +25,7 @@ mod gone;
 mod hooks;
 mod logs;
 mod past;
+mod pieces;
 mod pipeline;
 mod plan;
 mod problem;

@@ -25,7 +25,7 @@ pub(super) fn in_other(
 ) -> Archive {
     let mut archive = archive.clone();
     archive.repository = Some(to.descriptor().id.clone()).filter(|id| !id.is_empty());
-    archive.format_version = to.manifest_version(has_mended);
+    archive.format_version = to.manifest_version(has_mended, archive.wal.as_ref());
     // What was before it there is another one.
     archive.previous = None;
     archive.lie_as(|object| stored.get(&object.name).and_then(|it| it.encrypted));

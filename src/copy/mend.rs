@@ -191,7 +191,9 @@ impl Mending {
                     self.step(RepairOutcome::Repaired, name, detail);
                 }
                 // Of blocks, the rest of the repository may hold what is missing.
-                Some(Brought::Missing(why)) if logs().any(|wal| wal.object.name == object.name) => {
+                Some(Brought::Missing(why))
+                    if logs().any(|wal| wal.objects().any(|own| own.name == object.name)) =>
+                {
                     let detail = format!("{place} does not give it either: {why}");
                     self.step(RepairOutcome::Left, name, detail);
                 }

@@ -14,7 +14,8 @@ use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
 use crate::repository::claim::NO_FILE;
 use crate::repository::{
-    Archive, Damaged, Digest, ManifestCache, Repository, StoredBlock, StoredObject, is_data,
+    Archive, Damaged, Digest, ManifestCache, Repository, StoredBlock, StoredObject, StoredWal,
+    is_data,
 };
 use crate::store::ObjectName;
 
@@ -263,7 +264,7 @@ impl Planning<'_> {
                 in_codec.add(block.clone());
             }
         }
-        needs.extend(archive.wal.iter().map(|wal| &wal.object));
+        needs.extend(archive.wal.iter().flat_map(StoredWal::objects));
         let sizes = anew.iter().map(|block| block.bytes());
         let converts = (anew.len() as u64, sizes.fold(0, u64::saturating_add));
         planned.needs = self.new_among(needs);

@@ -335,7 +335,7 @@ impl<'c, 'a> Run<'c, 'a> {
             all.push(stand_ins);
         }
         if let Some(wal) = &archive.wal
-            && missing.contains_key(&wal.object.name)
+            && wal.objects().any(|it| missing.contains_key(&it.name))
         {
             all.push(self.carrier.stand_in_for_logs(archive, wal, &missing)?);
         }

@@ -19,8 +19,7 @@ fn bare(archive: &Archive) -> Archive {
     archive.repository = None;
     archive.format_version = 0;
     archive.previous = None;
-    let logs = archive.wal.iter_mut();
-    logs.for_each(|wal| wal.object.encrypted = None);
+    archive.as_it_lies(false);
     archive
 }
 

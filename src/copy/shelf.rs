@@ -8,7 +8,7 @@ use crate::model::Ulid;
 use crate::repository::stock::Stock;
 use crate::repository::{
     Archive, ArchiveId, Archives, Damaged, EncryptedForm, ManifestCache, ManifestName, ObjectCodec,
-    Repository, StoredBlock, StoredObject,
+    Repository, StoredBlock, StoredObject, StoredWal,
 };
 use crate::store::ObjectName;
 use crate::stored::write::Holdings;
@@ -157,7 +157,7 @@ impl Shelf {
         };
         let blocks = archive.blocks.iter();
         let of_blocks = blocks.flat_map(|block: &StoredBlock| self.stock.broken_of(block, &is_bad));
-        let logs = archive.wal.iter().map(|wal| &wal.object);
+        let logs = archive.wal.iter().flat_map(StoredWal::objects);
         let of_logs = logs.filter(|object| {
             self.stock.is_spoiled(object) && !self.stock.is_mended(&object.name, &is_bad)
         });

@@ -68,15 +68,19 @@ impl Carrier<'_> {
         wal: &StoredWal,
         missing: &BTreeMap<ObjectName, String>,
     ) -> Result<Option<StandIns>> {
+        let is_missing = |object: &&StoredObject| missing.contains_key(&object.name);
+        let lacking: Vec<_> = wal.objects().filter(is_missing).collect();
         let mut stand_ins = StandIns::default();
-        if !self.copy_replacements(&wal.object, &mut stand_ins)? {
-            return Ok(None);
+        for object in &lacking {
+            if !self.copy_replacements(object, &mut stand_ins)? {
+                return Ok(None);
+            }
         }
         let lost = missing_of_logs(&Copies::new(self.to)?, wal, &archive.source_name)?;
         if !lost.files.is_empty() {
             return Ok(None);
         }
-        self.replaced(&[&wal.object], missing, &mut stand_ins);
+        self.replaced(&lacking, missing, &mut stand_ins);
         Ok(Some(stand_ins))
     }
 

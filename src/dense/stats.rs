@@ -6,7 +6,7 @@ use super::stored_pack::StoredPack;
 use crate::error::{Error, Result};
 use crate::pack::Pack;
 use crate::progress::Progress;
-use crate::repository::{Archive, Mended, ObjectCodec, StoredObject};
+use crate::repository::{Archive, LogObjects, Mended, ObjectCodec, StoredObject};
 use crate::store::{ObjectName, Store};
 
 /// What blocks and logs in one codec take.
@@ -15,7 +15,7 @@ pub struct CodecStats {
     /// The codec: `dense`, `portable`; `wal` for logs, which are always portable; `mended` for
     /// what stands in for damaged objects.
     pub codec: String,
-    /// Distinct blocks, or logs, in it.
+    /// Distinct blocks in it, or objects of logs.
     pub items: u64,
     /// Size of their files in bytes, each counted once.
     pub raw_bytes: u64,
@@ -129,11 +129,20 @@ pub fn stats(
         }
         if let Some(wal) = &archive.wal {
             let codec = codecs.entry("wal").or_default();
-            codec.items += 1;
-            codec.raw_bytes = codec.raw_bytes.saturating_add(wal.bytes());
-            codec.samples = codec.samples.saturating_add(wal.samples);
-            codec.stored_bytes += wal.object.listed_bytes();
-            seen.insert(&wal.object.name);
+            for (object, piece) in wal.objects().zip(wal.pieces().iter()) {
+                if !seen.insert(&object.name) {
+                    continue;
+                }
+                codec.items += 1;
+                codec.stored_bytes += object.listed_bytes();
+                let bytes = piece.parts.iter().map(|part| part.bytes);
+                codec.raw_bytes = bytes.fold(codec.raw_bytes, u64::saturating_add);
+                let samples = match &wal.held {
+                    LogObjects::One(_) => wal.samples,
+                    LogObjects::Pieces(_) => piece.samples(),
+                };
+                codec.samples = codec.samples.saturating_add(samples);
+            }
         }
     }
     let mended = Mended::list(store)?;

@@ -11,12 +11,12 @@ use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 use crate::repository::lineage::coverage;
 use crate::repository::{
-    Archive, ArchiveId, EncryptedForm, FindingCounts, Fingerprint, LeftOut, ObjectCodec,
-    RECIPE_SUFFIX, RECONSTRUCTED, Repository, StoredBlock, StoredObject, StoredWal, UNKNOWN_SOURCE,
-    block_of_pack, digest_of_object, is_data, original,
+    Archive, ArchiveId, EncryptedForm, FindingCounts, Fingerprint, LeftOut, LogPart, LogPiece,
+    ObjectCodec, RECIPE_SUFFIX, RECONSTRUCTED, Repository, StoredBlock, StoredObject, StoredWal,
+    UNKNOWN_SOURCE, block_of_pack, digest_of_object, is_data, original,
 };
 use crate::store::{ObjectName, Store};
-use crate::stored::{UnnamedBlock, describe_block, describe_log};
+use crate::stored::{UnnamedBlock, describe_block, describe_log, join_log};
 
 /// How the names of sidecars and block objects end.
 const SIDECAR: &str = ".side.tar.zst";
@@ -193,7 +193,7 @@ fn rebuild_logs(
             continue;
         };
         match first_whole(store, catalog, ways, |name| describe_log(store, name)) {
-            Ok(wal) => logs.push((lost.get(&id).copied(), wal)),
+            Ok(piece) => logs.push((lost.get(&id).copied(), piece)),
             Err(why) => {
                 unused.insert(object.clone(), why);
             }
@@ -203,12 +203,85 @@ fn rebuild_logs(
     // damaged.
     logs.sort_by_key(|(time, _)| *time);
     let is_known = logs.len() == 1 || logs.last().is_some_and(|(time, _)| time.is_some());
-    let last = if is_known { logs.pop() } else { None };
-    for (_, wal) in logs {
-        let why = "it cannot be told which of several logs is the last";
-        unused.insert(wal.object.name, why.to_owned());
+    let mut joined: Option<Vec<LogPiece>> = None;
+    for (_, piece) in logs {
+        let name = piece.object.name.clone();
+        if !is_known {
+            let why = "it cannot be told which of several logs is the last";
+            unused.insert(name, why.to_owned());
+            continue;
+        }
+        let before = joined.take();
+        let earlier = before
+            .iter()
+            .flatten()
+            .map(|piece| piece.object.name.clone());
+        let earlier: Vec<_> = earlier.collect();
+        match go_on(before, &piece, catalog) {
+            Some(longer) => joined = Some(longer),
+            None => {
+                let why = "it holds what was appended to a log that no archive has";
+                unused.insert(name, why.to_owned());
+            }
+        }
+        let named = joined.iter().flatten().map(|piece| &piece.object.name);
+        let named: BTreeSet<_> = named.collect();
+        for old in earlier
+            .iter()
+            .filter(|old| free.contains_key(*old) && !named.contains(old))
+        {
+            let why = "it cannot be told which of several logs is the last";
+            unused.insert(old.clone(), why.to_owned());
+        }
     }
-    last.map(|(_, wal)| wal)
+    let joined = joined?;
+    let names: Vec<_> = joined
+        .iter()
+        .map(|piece| piece.object.name.clone())
+        .collect();
+    match join_log(store, joined) {
+        Ok(wal) => Some(wal),
+        Err(error) => {
+            let why = error.chain();
+            let unread = names.into_iter().filter(|name| free.contains_key(name));
+            unused.extend(unread.map(|name| (name, why.clone())));
+            None
+        }
+    }
+}
+
+/// The objects of logs with `piece` as the last: alone where it holds files from their beginnings
+/// on, else behind what an archive or `before` says of these.
+fn go_on(
+    before: Option<Vec<LogPiece>>,
+    piece: &LogPiece,
+    catalog: &Catalog,
+) -> Option<Vec<LogPiece>> {
+    if piece.parts.iter().all(|part| part.from == 0) {
+        return Some(vec![piece.clone()]);
+    }
+    let known = catalog.archives.iter().rev();
+    let known = known.filter_map(|archive| archive.wal.as_ref());
+    let known = known.map(|wal| wal.pieces().into_owned());
+    before.into_iter().chain(known).find_map(|mut pieces| {
+        let parts = || pieces.iter().flat_map(|piece| &piece.parts);
+        let goes_on = |part: &LogPart| {
+            let own = parts().filter(|own| own.name == part.name);
+            part.from == 0 || own.map(LogPart::end).max() == Some(part.from)
+        };
+        if !piece.parts.iter().all(goes_on) {
+            return None;
+        }
+        // What begins anew has nothing to do with what had its name.
+        let anew = piece.parts.iter().filter(|part| part.from == 0);
+        let anew: BTreeSet<_> = anew.map(|part| &part.name).collect();
+        for earlier in &mut pieces {
+            earlier.parts.retain(|part| !anew.contains(&part.name));
+        }
+        pieces.retain(|piece| !piece.parts.is_empty());
+        pieces.push(piece.clone());
+        Some(pieces)
+    })
 }
 
 fn archive(
@@ -293,7 +366,7 @@ fn archive(
         ids.join(",")
     };
     Archive {
-        format_version: repository.manifest_version(true),
+        format_version: repository.manifest_version(true, wal.as_ref()),
         id: ArchiveId::random(),
         time,
         host: host.to_owned(),

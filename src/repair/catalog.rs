@@ -8,8 +8,8 @@ use crate::model::{Millis, Ulid};
 use crate::repository::lineage::is_damaged;
 use crate::repository::stock::Stock;
 use crate::repository::{
-    Archive, Archives, Damaged, ManifestCache, RememberedManifests, Repository, StoredBlock,
-    StoredObject, StoredWal, recipe_packs,
+    Archive, Archives, Damaged, FilePath, LogPart, LogPiece, ManifestCache, RememberedManifests,
+    Repository, StoredBlock, StoredObject, StoredWal, recipe_packs,
 };
 use crate::store::{ObjectName, Store};
 
@@ -30,6 +30,9 @@ pub struct Catalog {
 
 /// Who needs each object: positions of archives and of blocks in them, or of no block for the logs.
 type Needs = BTreeMap<ObjectName, Vec<(usize, Option<usize>)>>;
+
+/// An object of logs, and what archives take of it, by file and offset.
+type BrokenLog<'c> = (&'c StoredObject, BTreeMap<(FilePath, u64), LogPart>);
 
 impl Catalog {
     /// Reads every manifest, as far as `cache` does not remember it. Those that cannot be read are
@@ -97,8 +100,8 @@ impl Catalog {
                         needing.push((number, Some(at)));
                     }
                 }
-                if let Some(wal) = &archive.wal {
-                    let needing = needs.entry(wal.object.name.clone()).or_default();
+                for object in archive.wal.iter().flat_map(StoredWal::objects) {
+                    let needing = needs.entry(object.name.clone()).or_default();
                     needing.push((number, None));
                 }
             }
@@ -110,7 +113,7 @@ impl Catalog {
     pub(super) fn is_whole(&self) -> bool {
         let logs = self.archives.iter().filter_map(|it| it.wal.as_ref());
         let of_blocks = self.distinct().flat_map(StoredBlock::objects);
-        let mut objects = of_blocks.chain(logs.map(|wal| &wal.object));
+        let mut objects = of_blocks.chain(logs.flat_map(StoredWal::objects));
         objects.all(|object| !self.is_spoiled(object))
     }
 
@@ -192,13 +195,37 @@ impl Catalog {
         })
     }
 
-    /// Every log that rests on something spoiled which nothing stands in for.
-    pub fn broken_logs(&self) -> Vec<&StoredWal> {
-        let logs = self
-            .archives
-            .iter()
-            .filter_map(|archive| archive.wal.as_ref());
-        logs.filter(|wal| self.is_spoiled(&wal.object) && !self.is_mended(&wal.object.name))
+    /// Every object of logs that is spoiled and has nothing that stands in for it, with all that
+    /// archives take of it.
+    pub fn broken_logs(&self) -> Vec<LogPiece> {
+        let mut broken: BTreeMap<&ObjectName, BrokenLog<'_>> = BTreeMap::new();
+        for wal in self.archives.iter().filter_map(|it| it.wal.as_ref()) {
+            let is_broken =
+                |object: &&StoredObject| self.is_spoiled(object) && !self.is_mended(&object.name);
+            let spoiled: BTreeMap<_, _> = wal
+                .objects()
+                .filter(is_broken)
+                .map(|object| (&object.name, object))
+                .collect();
+            if spoiled.is_empty() {
+                continue;
+            }
+            for piece in wal.pieces().iter() {
+                if let Some((name, object)) = spoiled.get_key_value(&piece.object.name) {
+                    let (_, parts) = broken
+                        .entry(name)
+                        .or_insert_with(|| (object, BTreeMap::new()));
+                    let own = piece.parts.iter();
+                    parts.extend(own.map(|part| ((part.name.clone(), part.from), part.clone())));
+                }
+            }
+        }
+        let broken = broken.into_values();
+        broken
+            .map(|(object, parts)| LogPiece {
+                object: object.clone(),
+                parts: parts.into_values().collect(),
+            })
             .collect()
     }
 
@@ -273,7 +300,7 @@ impl Catalog {
         let needing = self.needing(object.as_str());
         let all = needing.flat_map(|(archive, block)| match block {
             Some(block) => block.objects().collect::<Vec<_>>(),
-            None => archive.wal.iter().map(|wal| &wal.object).collect(),
+            None => archive.wal.iter().flat_map(StoredWal::objects).collect(),
         });
         let name = object.clone();
         all.filter(move |described| described.name == name)

@@ -14,7 +14,7 @@ use super::lease::TRUST;
 use super::portable::Staged;
 use super::select::read_manifest;
 use super::trash::{Trash, delete_if_there};
-use super::{Archive, ArchiveId, Repository, StoredBlock, StoredObject};
+use super::{Archive, ArchiveId, Repository, StoredBlock, StoredObject, StoredWal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Millis;
 use crate::store::ObjectName;
@@ -64,14 +64,14 @@ impl Commit<'_> {
         }
         let early = self.early.take().filter(|early| self.is_proved(early));
         let logs = self.logs.take();
-        let has_logs = logs.is_none();
+        let unpublished = logs.as_ref().map(|logs| &logs.object().name);
         let (claim, proof) = if let Some(early) = early {
             let (claim, since) = early.take();
             begun = since;
             (claim, Ok(()))
         } else {
             let claim = self.claim(repository, now)?;
-            (claim, self.prove(repository, has_logs))
+            (claim, self.prove(repository, unpublished))
         };
         let mut ready = proof.and_then(|()| {
             // The logs appear last, when little is left that can fail: without the manifest they
@@ -128,7 +128,7 @@ impl Commit<'_> {
             Err(error) => error.kind() == ErrorKind::Io && refuse_late(begun, self.again).is_ok(),
         };
         if !is_claimed {
-            self.prove(repository, true)
+            self.prove(repository, None)
                 .map_err(|error| withdraw(repository, committed, error))?;
         }
         taken
@@ -146,23 +146,22 @@ impl Commit<'_> {
     /// would.
     fn is_proved(&self, early: &EarlyClaim<'_>) -> bool {
         let archives = || self.archives.iter();
-        let logs = archives().filter_map(|archive| archive.wal.as_ref());
-        let logs = logs.filter(|_| self.logs.is_some());
-        let unpublished = logs.map(|wal| &wal.object.name).collect();
+        let logs = self.logs.iter().map(|logs| &logs.object().name);
+        let unpublished = logs.collect();
         let objects = archives().flat_map(|archive| archive.objects());
         let objects = objects.map(|(_, object)| object);
         self.replaced.is_empty() && early.proves(objects, self.also, &unpublished)
     }
 
     /// Proves that what the archives name, and what is `also` needed, is there and that nobody is
-    /// about to delete any of it, and takes its marks off.
-    fn prove(&self, repository: &Repository, with_logs: bool) -> Result<()> {
+    /// about to delete any of it, and takes its marks off. What is `unpublished` need not be there.
+    fn prove(&self, repository: &Repository, unpublished: Option<&ObjectName>) -> Result<()> {
         let archives = self.archives.iter();
         let objects = archives.flat_map(|archive| {
             let blocks = archive.blocks.iter().flat_map(StoredBlock::objects);
-            let logs = archive.wal.iter().map(|wal| &wal.object);
-            blocks.chain(logs.filter(move |_| with_logs))
+            blocks.chain(archive.wal.iter().flat_map(StoredWal::objects))
         });
+        let objects = objects.filter(|object| Some(&object.name) != unpublished);
         let objects = objects.filter(|object| !self.replaced.contains(&object.name));
         prove(repository, objects, self.also, self.again)
     }

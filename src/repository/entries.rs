@@ -1,4 +1,4 @@
-//! What a manifest says of one block and of the logs: their files, and the objects that hold them.
+//! What a manifest says of one block: its files, and the objects that hold them.
 
 use std::collections::BTreeMap;
 
@@ -131,70 +131,7 @@ impl StoredBlock {
     }
 }
 
-/// WAL and WBL of an archive; names of files begin with `wal/` or `wbl/`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredWal {
-    /// The object that holds them.
-    pub object: StoredObject,
-    /// All their files.
-    pub files: Vec<StoredFile>,
-    /// Time of the first sample in it; `None` when it holds none, or cannot be read.
-    #[serde(default)]
-    pub min_time: Option<Millis>,
-    /// Time of the last sample in it.
-    #[serde(default)]
-    pub max_time: Option<Millis>,
-    /// Samples in it.
-    #[serde(default)]
-    pub samples: u64,
-    /// Those of the samples that the WBL has, which came out of order; `None` where nobody has
-    /// counted them, or there is no WBL.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wbl_samples: Option<u64>,
-    /// Time of the first of those.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wbl_min_time: Option<Millis>,
-    /// Time of the last of those.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wbl_max_time: Option<Millis>,
-    /// Directories without files that a start of Prometheus looks for: the newest checkpoint, or
-    /// `wal` beside a WBL.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub empty_dirs: Vec<FilePath>,
-    /// What keeps a Prometheus from starting on these logs, as a sentence; missing when nothing
-    /// does, or nobody has looked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start_problem: Option<String>,
-}
-
-impl StoredWal {
-    /// Times, both included, between which samples lie that came out of order. Until a compaction
-    /// has made a block of them they are in the WBL only, whatever blocks hold their time. Of a
-    /// WBL whose samples nobody has counted they may lie anywhere.
-    pub fn late_times(&self) -> Option<(Millis, Millis)> {
-        if self.wbl_samples.is_some() {
-            return self.wbl_min_time.zip(self.wbl_max_time);
-        }
-        let is_late = |file: &StoredFile| file.name.as_str().starts_with("wbl/") && file.bytes > 0;
-        let times = (self.min_time.unwrap_or(Millis::MIN), self.max_time?);
-        self.files.iter().any(is_late).then_some(times)
-    }
-
-    /// Time of the last sample that a start brings back of it: without a WAL nothing defines the
-    /// series of the WBL.
-    pub fn end(&self) -> Option<Millis> {
-        let has_wal = |file: &StoredFile| file.name.as_str().starts_with("wal/");
-        let is_replayed = self.samples > 0 && self.files.iter().any(has_wal);
-        self.max_time.filter(|_| is_replayed)
-    }
-
-    /// Total size of its files in bytes.
-    pub fn bytes(&self) -> u64 {
-        total_bytes(&self.files)
-    }
-}
-
-fn total_bytes(files: &[StoredFile]) -> u64 {
+pub(super) fn total_bytes(files: &[StoredFile]) -> u64 {
     files
         .iter()
         .fold(0, |sum: u64, file| sum.saturating_add(file.bytes))

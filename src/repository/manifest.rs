@@ -9,16 +9,24 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::blocks::Blocks;
-use super::cover::{COVERED_MANIFEST_VERSION, Cover, ManifestLink, locked};
-use super::entries::{EncryptedForm, FindingCounts, StoredBlock, StoredObject, StoredWal};
+use super::cover::{Cover, ManifestLink, locked};
+use super::entries::{EncryptedForm, FindingCounts, StoredBlock, StoredObject};
 use super::layout::{ArchiveId, FilePath, ManifestName};
 use super::left_out::{LeftOut, LeftOutKind};
+use super::logs::StoredWal;
 use super::seal;
 use crate::error::{Error, Result};
 use crate::model::{Millis, Ulid};
 
-/// Newest version of manifests that are not encrypted.
+/// Version of manifests of repositories with replacements that are not encrypted.
 pub const MANIFEST_VERSION: u32 = 2;
+
+/// Version of manifests that are not encrypted of archives whose logs lie in several
+/// objects. Older programs know of one only, and their `prune` would delete the others.
+pub const PIECES_MANIFEST_VERSION: u32 = 4;
+
+/// Newest version of manifests that this program reads.
+pub(super) const NEWEST_MANIFEST_VERSION: u32 = PIECES_MANIFEST_VERSION;
 
 /// Version of manifests of repositories without replacements (see [`Mended`](super::Mended)). Older
 /// programs do not know that a replacement needs packs: their `prune` must refuse to work where
@@ -28,7 +36,9 @@ pub const PLAIN_MANIFEST_VERSION: u32 = 1;
 /// One committed backup run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Archive {
-    /// [`PLAIN_MANIFEST_VERSION`], [`MANIFEST_VERSION`] or [`COVERED_MANIFEST_VERSION`].
+    /// [`PLAIN_MANIFEST_VERSION`], [`MANIFEST_VERSION`],
+    /// [`COVERED_MANIFEST_VERSION`](super::COVERED_MANIFEST_VERSION) or
+    /// [`PIECES_MANIFEST_VERSION`].
     pub format_version: u32,
     /// Identity.
     pub id: ArchiveId,
@@ -158,7 +168,7 @@ impl Archive {
             block.sidecar.iter_mut().for_each(describe);
         }
         if let Some(wal) = &mut self.wal {
-            describe(&mut wal.object);
+            wal.objects_mut().for_each(describe);
         }
     }
 
@@ -168,7 +178,8 @@ impl Archive {
             .blocks
             .iter()
             .flat_map(|block| block.objects().map(|object| (Some(block.ulid), object)));
-        blocks.chain(self.wal.iter().map(|wal| (None, &wal.object)))
+        let logs = self.wal.iter().flat_map(StoredWal::objects);
+        blocks.chain(logs.map(|object| (None, object)))
     }
 
     /// The name of its manifest.
@@ -188,7 +199,7 @@ impl Archive {
     /// `Unsupported` for a newer version, `Corrupt` when the seal is broken or the content makes no
     /// sense.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let archive: Result<Archive> = seal::from_bytes(bytes, COVERED_MANIFEST_VERSION);
+        let archive: Result<Archive> = seal::from_bytes(bytes, NEWEST_MANIFEST_VERSION);
         let archive = archive.map_err(|error| match Cover::read(bytes) {
             Ok(Some(_)) => locked(),
             _ => error,
@@ -229,6 +240,7 @@ impl Archive {
                 .flat_map(|wal| &wal.files)
                 .map(|file| &file.name),
         )?;
+        archive.wal.iter().try_for_each(StoredWal::refuse_holes)?;
         Ok(archive)
     }
 
@@ -239,7 +251,7 @@ impl Archive {
         let blocks = self.blocks.iter();
         let of_files = blocks
             .flat_map(StoredBlock::file_objects)
-            .chain(self.wal.iter().map(|wal| &wal.object));
+            .chain(self.wal.iter().flat_map(StoredWal::objects));
         refuse_twice(of_files)?;
         self.blocks
             .iter()

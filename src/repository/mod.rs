@@ -43,6 +43,7 @@ pub mod lease;
 mod left_out;
 pub mod lineage;
 pub mod locks;
+mod logs;
 mod manifest;
 mod manifest_cache;
 mod marks;
@@ -69,7 +70,7 @@ pub use diff::{BlockChange, Change, Diff, diff};
 pub(crate) use digest::digest_of_object;
 pub use digest::{Digest, Hasher};
 pub use entries::{
-    EncryptedForm, FindingCounts, STATISTICS_FILE, StoredBlock, StoredFile, StoredObject, StoredWal,
+    EncryptedForm, FindingCounts, STATISTICS_FILE, StoredBlock, StoredFile, StoredObject,
 };
 pub use layout::{
     ArchiveId, FilePath, Fingerprint, ManifestName, block_object, block_of_pack, is_data, original,
@@ -78,8 +79,10 @@ pub use layout::{
 pub(crate) use layout::{TEMPORARY, is_own_name, is_plain_id};
 pub(crate) use left_out::{ASKED_FOR, RECONSTRUCTED, UNKNOWN_SOURCE};
 pub use left_out::{LeftOut, LeftOutKind};
+pub use logs::{LOG_END_BYTES, LogObjects, LogPart, LogPiece, StoredWal, log_file_of, log_member};
 pub use manifest::{
-    Archive, ArchiveGap, Coverage, MANIFEST_VERSION, PLAIN_MANIFEST_VERSION, end_of,
+    Archive, ArchiveGap, Coverage, MANIFEST_VERSION, PIECES_MANIFEST_VERSION,
+    PLAIN_MANIFEST_VERSION, end_of,
 };
 pub(crate) use manifest_cache::RememberedManifests;
 pub use manifest_cache::{ManifestCache, Missed};
@@ -275,10 +278,14 @@ impl Repository {
         format!("{}{part}", self.descriptor.id)
     }
 
-    /// The version that its manifests have, where something stands in for a damaged object or not.
-    pub fn manifest_version(&self, has_mended: bool) -> u32 {
+    /// The version that its manifests have, where something stands in for a damaged object or not,
+    /// and of an archive with the logs `wal`.
+    pub fn manifest_version(&self, has_mended: bool, wal: Option<&StoredWal>) -> u32 {
+        let in_pieces = |wal: &StoredWal| matches!(wal.held, LogObjects::Pieces(_));
         if self.is_encrypted() {
             COVERED_MANIFEST_VERSION
+        } else if wal.is_some_and(in_pieces) {
+            PIECES_MANIFEST_VERSION
         } else if has_mended {
             MANIFEST_VERSION
         } else {

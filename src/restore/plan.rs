@@ -466,24 +466,17 @@ mod tests {
                 sidecar: false,
                 packed: false,
             };
+            let object = StoredObject {
+                name: wal_object(&crate::repository::ArchiveId::random()).unwrap(),
+                codec: ObjectCodec::Portable,
+                bytes: 0,
+                sha256: Digest::of(b""),
+                raw_bytes: 0,
+                encrypted: None,
+            };
             StoredWal {
-                object: StoredObject {
-                    name: wal_object(&crate::repository::ArchiveId::random()).unwrap(),
-                    codec: ObjectCodec::Portable,
-                    bytes: 0,
-                    sha256: Digest::of(b""),
-                    raw_bytes: 0,
-                    encrypted: None,
-                },
-                min_time: None,
-                max_time: None,
-                samples: 0,
-                wbl_min_time: None,
-                wbl_max_time: None,
-                wbl_samples: None,
-                start_problem: None,
-                files: files.iter().map(file).collect(),
                 empty_dirs: empty_dirs.iter().map(|name| path(name)).collect(),
+                ..StoredWal::of(object, files.iter().map(file).collect())
             }
         };
         let has = |wal: &StoredWal, present: &[&str]| {

@@ -12,8 +12,10 @@ use crate::progress::Progress;
 use crate::repository::copies::Copies;
 use crate::repository::lineage::is_damaged;
 use crate::repository::portable::{Root, read_stored};
-use crate::repository::{FilePath, StoredBlock, StoredFile, StoredObject, StoredWal};
-use crate::stored::{Detour, Fetched, Sink as _, StoredReader, fetch_block, fetch_wal};
+use crate::repository::{FilePath, LogObjects, StoredBlock, StoredFile, StoredObject, StoredWal};
+use crate::stored::{
+    Detour, Fetched, Sink as _, StoredReader, fetch_block, fetch_wal, read_pieces,
+};
 
 /// Something that could not be restored, and why.
 #[derive(Debug)]
@@ -217,17 +219,20 @@ impl<'a> Work<'a> {
             return Ok(Err(refused));
         }
         let mut writer = self.stage.writer(STAGED_LOGS)?;
-        let doubt = self.doubt(std::iter::once(&wal.object));
+        let doubt = self.doubt(wal.objects());
         let straight = doubt.map_or(Ok(()), Err).and_then(|()| {
-            let (store, root) = (self.copies.store(), Root::Data);
-            read_stored(
-                store,
-                &wal.object,
-                root,
-                &wal.files,
-                &mut writer,
-                self.progress,
-            )
+            let store = self.copies.store();
+            match &wal.held {
+                LogObjects::One(object) => read_stored(
+                    store,
+                    object,
+                    Root::Data,
+                    &wal.files,
+                    &mut writer,
+                    self.progress,
+                ),
+                LogObjects::Pieces(_) => read_pieces(store, wal, &mut writer, self.progress),
+            }
         });
         let staged = match straight {
             Err(damage) if !writer.has_failed() => {

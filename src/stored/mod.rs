@@ -62,14 +62,14 @@ mod unnamed;
 mod whole;
 pub(crate) mod write;
 
-pub use fetch::{Detour, Fetched, Sink, fetch_block, fetch_file, fetch_wal};
+pub use fetch::{Detour, Fetched, Sink, fetch_block, fetch_file, fetch_wal, read_pieces};
 pub use files::content_in;
 pub use guess::{guess, guess_empty};
 pub use holes::{FileWithHoles, has_index, has_samples, read_with_holes};
 pub use missing::{MissingContent, missing_of_block, missing_of_logs};
 pub use series::StoredSeries;
 pub use sound::{Sound, recipe_of, with_sound_packs};
-pub use unnamed::{UnnamedBlock, describe_block, describe_log};
+pub use unnamed::{UnnamedBlock, describe_block, describe_log, join_log};
 pub use write::Codec;
 
 use crate::block::Meta;

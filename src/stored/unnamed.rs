@@ -1,8 +1,9 @@
 //! What a manifest would say of objects that none names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::META;
+use super::fetch::digest_joined;
 use crate::block::Meta;
 use crate::dense::{RECIPE_FILE, SPLICE_FILE, digests};
 use crate::error::{Error, Result};
@@ -10,7 +11,8 @@ use crate::model::{MAX_META_BYTES, Ulid};
 use crate::progress::Silent as NoProgress;
 use crate::repository::portable::{NoVisitor, Object, Root};
 use crate::repository::{
-    FindingCounts, Fingerprint, RECIPE_SUFFIX, STATISTICS_FILE, StoredBlock, StoredWal, original,
+    FilePath, FindingCounts, Fingerprint, LogObjects, LogPart, LogPiece, RECIPE_SUFFIX,
+    STATISTICS_FILE, StoredBlock, StoredFile, StoredWal, log_file_of, original,
 };
 use crate::store::{ObjectName, Store};
 
@@ -88,25 +90,56 @@ pub fn describe_block(
     Ok(UnnamedBlock { block, packs })
 }
 
-/// Reads the logs in the object `name` and says what a manifest would. What only manifests know is
-/// not there: times and counts of samples.
+/// Reads the object `name` of logs and says which parts of which files it holds.
 ///
 /// # Errors
 ///
 /// When they do not come back whole.
-pub fn describe_log(store: &dyn Store, name: &ObjectName) -> Result<StoredWal> {
+pub fn describe_log(store: &dyn Store, name: &ObjectName) -> Result<LogPiece> {
     let object = Object::open(store, name, Root::Data)?;
-    let (object, files) = object.contents(&mut NoVisitor, &NoProgress)?;
-    Ok(StoredWal {
+    let (object, members) = object.contents(&mut NoVisitor, &NoProgress)?;
+    let parts = members.into_iter().map(|member| {
+        let (name, from) = log_file_of(&member.name);
+        LogPart {
+            name,
+            from,
+            bytes: member.bytes,
+            sha256: member.sha256,
+            samples: None,
+        }
+    });
+    Ok(LogPiece {
+        parts: parts.collect(),
         object: object.lying_in(store)?,
-        files,
-        min_time: None,
-        max_time: None,
-        samples: 0,
-        wbl_samples: None,
-        wbl_min_time: None,
-        wbl_max_time: None,
-        empty_dirs: Vec::new(),
-        start_problem: None,
     })
+}
+
+/// The logs that `pieces` make, as a manifest would say it. What only manifests know is not there:
+/// times and counts of samples.
+///
+/// # Errors
+///
+/// When a part that has to be read does not come back.
+pub fn join_log(store: &dyn Store, pieces: Vec<LogPiece>) -> Result<StoredWal> {
+    let parts = pieces.iter().flat_map(|piece| &piece.parts);
+    let names: BTreeSet<&FilePath> = parts.map(|part| &part.name).collect();
+    let mut files = Vec::new();
+    for name in names {
+        let (bytes, sha256) = digest_joined(store, &pieces, name)?;
+        files.push(StoredFile {
+            name: name.clone(),
+            bytes,
+            sha256,
+            sidecar: false,
+            packed: false,
+        });
+    }
+    let Some(last) = pieces.last() else {
+        return Err(Error::not_found("expected an object of logs, found none"));
+    };
+    let mut wal = StoredWal::of(last.object.clone(), files);
+    if pieces.len() > 1 {
+        wal.held = LogObjects::Pieces(pieces);
+    }
+    Ok(wal)
 }

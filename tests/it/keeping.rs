@@ -137,16 +137,10 @@ pub(crate) fn wal_files(seed: u64) -> Files {
 pub(crate) fn store_wal(store: &dyn Store, id: &ArchiveId, seed: u64) -> Result<StoredWal> {
     let (object, files) = store_files(store, &wal_object(id)?, Root::Data, &wal_files(seed))?;
     Ok(StoredWal {
-        wbl_samples: None,
-        wbl_min_time: None,
-        wbl_max_time: None,
-        empty_dirs: Vec::new(),
-        start_problem: None,
-        object,
-        files,
         min_time: Some(1),
         max_time: Some(2),
         samples: 3,
+        ..StoredWal::of(object, files)
     })
 }
 
@@ -226,14 +220,7 @@ pub(crate) fn restore(store: &dyn Store, archive: &Archive) -> Result<Files> {
     }
     if let Some(wal) = &archive.wal {
         let mut collect = Collect::default();
-        portable::read_stored(
-            store,
-            &wal.object,
-            Root::Data,
-            &wal.files,
-            &mut collect,
-            &Silent,
-        )?;
+        narthex::stored::read_pieces(store, wal, &mut collect, &Silent)?;
         all.append(&mut collect.files);
     }
     Ok(all)

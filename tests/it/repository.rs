@@ -243,7 +243,7 @@ fn a_manifest_tolerates_fields_of_the_future_and_refuses_hostile_names() {
         Archive::from_bytes(reseal(&future).as_bytes()).unwrap(),
         made
     );
-    let newer = text.replacen("\"format_version\": 1", "\"format_version\": 4", 1);
+    let newer = text.replacen("\"format_version\": 1", "\"format_version\": 5", 1);
     let newer = Archive::from_bytes(reseal(&newer).as_bytes()).unwrap_err();
     assert_eq!(newer.kind(), ErrorKind::Unsupported);
     for hostile in [

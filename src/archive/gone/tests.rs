@@ -11,30 +11,26 @@ const DIR: &str = "/data";
 /// A log whose last segment, its only one, has this number and length, with samples of these times.
 fn wal(number: u64, bytes: u64, times: Option<(Millis, Millis)>) -> StoredWal {
     let name = wal_object(&ArchiveId::random()).unwrap();
+    let object = StoredObject {
+        name,
+        codec: ObjectCodec::Portable,
+        bytes,
+        sha256: Digest::of(b""),
+        raw_bytes: bytes,
+        encrypted: None,
+    };
+    let file = StoredFile {
+        name: FilePath::new(format!("wal/{number:08}")).unwrap(),
+        bytes,
+        sha256: Digest::of(b""),
+        sidecar: false,
+        packed: false,
+    };
     StoredWal {
-        object: StoredObject {
-            name,
-            codec: ObjectCodec::Portable,
-            bytes,
-            sha256: Digest::of(b""),
-            raw_bytes: bytes,
-            encrypted: None,
-        },
-        files: vec![StoredFile {
-            name: FilePath::new(format!("wal/{number:08}")).unwrap(),
-            bytes,
-            sha256: Digest::of(b""),
-            sidecar: false,
-            packed: false,
-        }],
         min_time: times.map(|times| times.0),
         max_time: times.map(|times| times.1),
         samples: times.map_or(0, |times| (times.1 - times.0).unsigned_abs()),
-        wbl_samples: None,
-        wbl_min_time: None,
-        wbl_max_time: None,
-        empty_dirs: Vec::new(),
-        start_problem: None,
+        ..StoredWal::of(object, vec![file])
     }
 }
 

@@ -7,11 +7,14 @@ use super::{Harvest, Run};
 use crate::archive::ProblemKind;
 use crate::archive::hooks::Moment;
 use crate::archive::logs::{LogFiles, open_logs};
+use crate::archive::pieces::Pieces;
 use crate::model::Millis;
 use crate::progress::Silent;
 use crate::repository::portable::{self, Root, Staged};
-use crate::repository::{ASKED_FOR, ArchiveId, StoredWal, mended_object, wal_object};
-use crate::stored::write::{Failure, SourceFile};
+use crate::repository::{
+    ASKED_FOR, Archive, ArchiveId, StoredObject, StoredWal, log_member, mended_object, wal_object,
+};
+use crate::stored::write::{Failure, Miss, SourceFile};
 
 /// How often a compaction that is waited for is looked at.
 pub(super) const POLL: Duration = Duration::from_millis(50);
@@ -54,14 +57,16 @@ impl Run<'_> {
         logs
     }
 
-    /// Writes the object of the logs, which is not published yet.
+    /// Writes an object of what no archive has of the logs, which is not published yet; none where
+    /// they are as the last archive has them.
     pub(super) fn stage_logs(
         &self,
         id: &ArchiveId,
+        newest: Option<&Archive>,
         logs: &LogFiles,
         blocks_end: Option<Millis>,
         harvest: &mut Harvest,
-    ) -> Result<Option<(StoredWal, Staged)>, Failure> {
+    ) -> Result<Option<(StoredWal, Option<Staged>)>, Failure> {
         for path in &logs.left_out {
             let name = path.strip_prefix(&self.source.dir).unwrap_or(path);
             let name = name.to_string_lossy().into_owned();
@@ -72,18 +77,28 @@ impl Run<'_> {
         if logs.files.is_empty() {
             return Ok(None);
         }
-        let name = wal_object(id).map_err(Failure::Store)?;
-        let files: Vec<_> = logs.files.iter().collect();
-        let staged = self.writer(harvest).write(&name, Root::Data, &files)?;
-        let span = logs.prove(blocks_end, self.options.verify.read_mode);
+        let before = newest.and_then(|newest| {
+            let mut archives = harvest.catalog.up_to(newest);
+            archives.find_map(|archive| archive.wal.as_ref())
+        });
+        let usable = |object: &StoredObject| harvest.known.holds(Some(object));
+        let pieces = Pieces::of(&logs.files, before, &usable).map_err(Miss::from)?;
+        let staged = self.stage_new(id, &pieces, harvest)?;
+        let mode = self.options.verify.read_mode;
+        let span = logs.prove(blocks_end, mode);
+        let (held, files) = pieces
+            .described(&logs.files, staged.as_ref(), &span.by_file, mode)
+            .map_err(Miss::from)?
+            .ok_or(Miss::Vanished)?;
         harvest.obscure_logs = !span.problems.is_empty();
         harvest.deletions_in_log = span.deletions;
         harvest.problems.extend(span.problems);
         self.mend_logs(&logs.files, harvest)?;
         let late = span.late.and_then(|(_, times)| times).unzip();
         let wal = StoredWal {
-            object: staged.object().clone(),
-            files: staged.files().to_vec(),
+            held,
+            files,
+            ends: pieces.ends,
             min_time: span.min_time,
             max_time: span.max_time,
             samples: span.samples,
@@ -96,30 +111,51 @@ impl Run<'_> {
         Ok(Some((wal, staged)))
     }
 
-    /// Stores anew the logs of older archives whose object is damaged or gone, where `files` still
+    /// Writes what is new of the logs of archive `id`.
+    fn stage_new(
+        &self,
+        id: &ArchiveId,
+        pieces: &Pieces<'_>,
+        harvest: &Harvest,
+    ) -> Result<Option<Staged>, Failure> {
+        if pieces.new.is_empty() {
+            return Ok(None);
+        }
+        let name = wal_object(id).map_err(Failure::Store)?;
+        let parts = pieces.new.iter().map(|part| {
+            let member = log_member(&part.file.name, part.from)?;
+            Ok((member, part.file, part.section()))
+        });
+        let parts = parts.collect::<Result<Vec<_>, _>>();
+        let parts = parts.map_err(Failure::Store)?;
+        let staged = self
+            .writer(harvest)
+            .write_parts(&name, Root::Data, &parts)?;
+        Ok(Some(staged))
+    }
+
+    /// Stores anew objects of logs of older archives that are damaged or gone, where `files` still
     /// have all their bytes: segments only ever grow.
     fn mend_logs(&self, files: &[SourceFile], harvest: &mut Harvest) -> Result<(), Failure> {
         let store = self.repository.store();
         for broken in harvest.catalog.broken_logs() {
-            let wanted = broken.files.iter();
-            let prefixes = wanted.map(|wanted| {
-                let here = files.iter().find(|file| file.name == wanted.name)?;
-                (here.bytes >= wanted.bytes).then_some((here, wanted.bytes))
+            let sections = broken.parts.iter().map(|part| {
+                let here = files.iter().find(|file| file.name == part.name)?;
+                let range = part.from..part.end();
+                let member = part.member().ok()?;
+                (here.bytes >= range.end).then(|| (member, here.section(range)))
             });
-            let Some(prefixes) = prefixes.collect::<Option<Vec<_>>>() else {
+            let Some(sections) = sections.collect::<Option<Vec<_>>>() else {
                 continue;
             };
-            let prefixes: Vec<_> = prefixes
+            let sources: Vec<_> = sections
                 .iter()
-                .map(|(file, bytes)| file.prefix(*bytes))
-                .collect();
-            let sources = broken.files.iter().zip(&prefixes);
-            let sources: Vec<_> = sources
-                .map(|(wanted, content)| portable::SourceFile {
-                    name: wanted.name.clone(),
+                .map(|(member, content)| portable::SourceFile {
+                    name: member.name.clone(),
                     content,
                 })
                 .collect();
+            let members = sections.iter().map(|(member, _)| member);
             let name = mended_object(store, &broken.object.name).map_err(Failure::Store)?;
             let level = self.options.level;
             let staged = portable::write(store, &name, Root::Data, &sources, level, &Silent);
@@ -127,7 +163,7 @@ impl Run<'_> {
             let Ok(staged) = staged else {
                 continue;
             };
-            if staged.files() == broken.files {
+            if staged.files().iter().eq(members) {
                 staged.publish().map_err(Failure::Store)?;
                 self.progress.remark(&format_args!(
                     "the log {} of an older archive is stored anew",

@@ -262,7 +262,7 @@ impl Run<'_> {
         let commit = Commit {
             archives: &[&report.archive],
             claimed_by: &report.archive.id,
-            logs: staged,
+            logs: staged.flatten(),
             also: &mending.objects,
             replaced: &BTreeSet::new(),
             displaces_damaged: false,
@@ -303,6 +303,8 @@ impl Run<'_> {
         }
         let blocks = newest.blocks.iter().flat_map(StoredBlock::objects);
         let mut objects: BTreeSet<_> = blocks.map(|object| object.name.clone()).collect();
+        let logs = newest.wal.iter().flat_map(StoredWal::objects);
+        objects.extend(logs.map(|object| object.name.clone()));
         objects.insert(wal_object(id)?);
         EarlyClaim::publish(self.repository, objects, time).map(Some)
     }
@@ -329,7 +331,7 @@ impl Run<'_> {
         id: &ArchiveId,
         newest: Option<&Archive>,
         harvest: &mut Harvest,
-    ) -> Result<Option<(StoredWal, Staged)>> {
+    ) -> Result<Option<(StoredWal, Option<Staged>)>> {
         let mut tries = 1;
         let (wal, blocks, compacting) = loop {
             harvest.missed.clear();
@@ -348,7 +350,7 @@ impl Run<'_> {
             );
             let compacting = logs.compacting(self.options.verify.read_mode);
             let compacting = compacting.map(Path::to_owned);
-            match self.stage_logs(id, &logs, blocks.in_order_end(), harvest) {
+            match self.stage_logs(id, newest, &logs, blocks.in_order_end(), harvest) {
                 Ok(wal) => break (wal, blocks, compacting),
                 Err(Failure::Store(error)) => return Err(error),
                 Err(Failure::Source(_)) if tries < MAX_LOG_TRIES => tries += 1,
@@ -389,7 +391,7 @@ impl Run<'_> {
         has_mended: bool,
         harvest: Harvest,
     ) -> Archive {
-        let format_version = self.repository.manifest_version(has_mended);
+        let format_version = self.repository.manifest_version(has_mended, wal.as_ref());
         let mut blocks: Vec<_> = harvest
             .blocks
             .into_values()

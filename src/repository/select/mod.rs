@@ -10,7 +10,8 @@ use serde::Deserialize;
 use super::cover::Cover;
 use super::layout::{self, ArchiveId, ManifestName};
 use super::lease::is_ahead;
-use super::{Archive, COVERED_MANIFEST_VERSION, MAX_MANIFEST_BYTES, Repository, seal};
+use super::manifest::NEWEST_MANIFEST_VERSION;
+use super::{Archive, MAX_MANIFEST_BYTES, Repository, seal};
 use crate::error::{Error, ErrorKind, Result, did_you_mean};
 use crate::model::{Millis, TimeRange};
 use crate::store::{ObjectName, Origin, Store};
@@ -310,7 +311,7 @@ impl Repository {
             self.need_to_read()?;
             match self.store().get(&name.object()?, MAX_MANIFEST_BYTES) {
                 Ok(bytes) => {
-                    let marked = seal::from_bytes::<Marked>(&bytes, COVERED_MANIFEST_VERSION).ok();
+                    let marked = seal::from_bytes::<Marked>(&bytes, NEWEST_MANIFEST_VERSION).ok();
                     let own = marked.filter(|it| self.is_of_part(&it.server.source_name));
                     marks.extend(own);
                 }

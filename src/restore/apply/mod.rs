@@ -19,7 +19,7 @@ use crate::progress::Progress;
 use crate::repository::copies::Copies;
 use crate::repository::lineage::{gaps, kin};
 use crate::repository::portable::spread;
-use crate::repository::{Archive, ArchiveGap, StoredBlock, expect_blocks};
+use crate::repository::{Archive, ArchiveGap, StoredBlock, StoredObject, expect_blocks};
 use crate::stored::Detour;
 use beside::put_beside;
 
@@ -93,8 +93,8 @@ pub fn apply(
         seen.extend(queue.iter().map(|block| block.ulid));
         expect_blocks(copies.store(), &queue);
         if let Some(wal) = plan.wal.filter(|_| is_first) {
-            let object = wal.object.listed();
-            copies.store().expect(&[object]);
+            let objects: Vec<_> = wal.objects().map(StoredObject::listed).collect();
+            copies.store().expect(&objects);
         }
         let outcomes = spread(&queue, bytes, |block| match &plan.exact {
             Some(exact) if exact.cuts(block) => work.stage_cut(block, exact),

@@ -1,15 +1,17 @@
-//! Logs: from their own object, or from the beginnings of those of other archives.
+//! Logs: from their own objects, or from the beginnings of those of other archives.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::joined::{Joiner, parts_of};
 use super::proof::Proof;
-use super::{Fetch, Fetched, Sink};
+use super::{Fetch, Fetched, Sink, damage};
 use crate::error::Result;
-use crate::repository::copies::{Copies, Redirected};
-use crate::repository::portable::{Object, Root};
-use crate::repository::{StoredFile, StoredWal};
+use crate::repository::copies::{Copies, Place, Redirected, Trust};
+use crate::repository::portable::Visitor as _;
+use crate::repository::{FilePath, Hasher, LogPiece, StoredFile, StoredWal};
+use crate::store::ObjectName;
 
-/// Brings the files of `wal` into `sink`: from its own object, or from the logs of other archives
+/// Brings the files of `wal` into `sink`: from its own objects, or from the logs of other archives
 /// of the source `kin_of`, the nearest in time first. A log only grows, so a later one holds what
 /// an earlier one had.
 ///
@@ -23,33 +25,27 @@ pub fn fetch_wal(
     sink: &mut dyn Sink,
 ) -> Result<Fetched> {
     let mut fetch = Fetch::new(copies, &wal.files);
-    let files: Vec<_> = wal.files.iter().collect();
-    fetch.take_object(&wal.object, Root::Data, &files, true, sink)?;
+    let mut found = Found::default();
+    fetch.take_log(wal, true, &mut found, sink)?;
     let Some(source) = kin_of.filter(|_| !fetch.is_complete()) else {
         return Ok(fetch.done());
     };
     let archives = copies.archives().iter();
     let archives = archives.filter(|archive| archive.source_name == source);
-    let mut logs: Vec<_> = archives
+    let logs: Vec<_> = archives
         .filter_map(|archive| archive.wal.as_ref())
         .collect();
-    let own = logs
-        .iter()
-        .position(|other| other.object.name == wal.object.name);
+    let own = logs.iter().position(|other| is_same(other, wal));
     let own = own.unwrap_or(logs.len());
-    let mut numbered: Vec<_> = logs.drain(..).enumerate().collect();
+    let mut numbered: Vec<_> = logs.into_iter().enumerate().collect();
     // Later ones before earlier ones.
     numbered.sort_by_key(|(number, _)| (number.abs_diff(own), *number < own));
-    let mut seen = BTreeSet::from([&wal.object.name]);
     let others = numbered.into_iter().map(|(_, other)| other);
-    for other in others
-        .filter(|other| seen.insert(&other.object.name))
-        .take(MAX_LOGS)
-    {
+    for other in others.filter(|other| !is_same(other, wal)).take(MAX_LOGS) {
         if fetch.is_complete() {
             break;
         }
-        fetch.take_beginnings(other, sink)?;
+        fetch.take_log(other, false, &mut found, sink)?;
     }
     Ok(fetch.done())
 }
@@ -57,43 +53,132 @@ pub fn fetch_wal(
 /// Most logs of other archives that are read for one.
 const MAX_LOGS: usize = 64;
 
+fn is_same(one: &StoredWal, other: &StoredWal) -> bool {
+    let names = |wal: &StoredWal| -> Vec<ObjectName> {
+        wal.objects().map(|object| object.name.clone()).collect()
+    };
+    names(one) == names(other)
+}
+
+/// Where objects of logs can be read, as far as that was looked for.
+#[derive(Default)]
+struct Found {
+    /// The places of each object that have not failed, the best first; nothing of a part that no
+    /// place gives is tried again.
+    places: BTreeMap<ObjectName, Vec<Place>>,
+    hopeless: BTreeSet<(ObjectName, FilePath, u64)>,
+}
+
 impl Fetch<'_> {
     /// Takes the files of `log` that begin as those that are wanted do, as far as these go.
-    fn take_beginnings(&mut self, log: &StoredWal, sink: &mut dyn Sink) -> Result<()> {
-        let begins = |file: &&StoredFile| {
-            let wanted = self.wanted.get(&file.name);
-            let is_long = wanted.is_some_and(|wanted| wanted.bytes <= file.bytes);
-            is_long && !self.done.contains(&file.name)
-        };
-        if !log.files.iter().any(|file| begins(&file)) {
-            return Ok(());
-        }
-        let files: Vec<&StoredFile> = log.files.iter().collect();
-        for place in self.copies.places(&log.object) {
-            let mut store = Redirected::new(self.copies.store());
-            store.redirect(&log.object.name, place.clone());
-            let Ok(mut opened) = Object::open_damaged(&store, &log.object.name, Root::Data) else {
-                continue;
-            };
-            let before = self.done.len();
-            for mut entry in opened.likely_entries(&files).0 {
-                let wanted = self.wanted.get(&entry.name);
-                let Some(wanted) = wanted.filter(|wanted| wanted.bytes <= entry.bytes) else {
-                    continue;
-                };
-                entry.bytes = wanted.bytes;
-                let mut proof = Proof::new(&self.wanted, &self.done, sink);
-                let passed = opened.pass_on(&entry, &mut proof);
-                let proved = proof.finish();
-                if sink.has_failed() {
-                    return passed;
-                }
-                self.done.extend(proved?);
-            }
-            if self.done.len() > before {
-                self.from.push(place.to_string());
+    fn take_log(
+        &mut self,
+        log: &StoredWal,
+        is_own: bool,
+        found: &mut Found,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
+        let pieces = log.pieces();
+        let mut joiner = Joiner::of_damaged();
+        let wanted: Vec<&StoredFile> = self.wanted.values().copied().collect();
+        for file in wanted {
+            let is_long = log
+                .files
+                .iter()
+                .any(|own| own.name == file.name && own.bytes >= file.bytes);
+            if is_long && !self.done.contains(&file.name) && sink.takes(&file.name) {
+                self.take_joined(&pieces, file, is_own, found, &mut joiner, sink)?;
             }
         }
         Ok(())
+    }
+
+    /// Takes `file` from `pieces`, each part from the first place that gives it.
+    fn take_joined(
+        &mut self,
+        pieces: &[LogPiece],
+        file: &StoredFile,
+        is_own: bool,
+        found: &mut Found,
+        joiner: &mut Joiner,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
+        let parts = parts_of(pieces, &file.name, file.bytes);
+        let key = |piece: &LogPiece, from| (piece.object.name.clone(), file.name.clone(), from);
+        if parts
+            .iter()
+            .any(|(piece, part)| found.hopeless.contains(&key(piece, part.from)))
+        {
+            return Ok(());
+        }
+        // The place of each part that is tried next.
+        let mut next = vec![0usize; parts.len()];
+        loop {
+            let mut failed = None;
+            let mut used = Vec::new();
+            let mut hasher = Hasher::default();
+            let mut proof = Proof::new(&self.wanted, &self.done, sink);
+            proof.begin(&file.name, file.bytes)?;
+            for (number, ((piece, part), place)) in parts.iter().zip(&next).enumerate() {
+                let places = found
+                    .places
+                    .entry(piece.object.name.clone())
+                    .or_insert_with(|| self.copies.places(&piece.object));
+                let Some(place) = places.get(*place).cloned() else {
+                    failed = Some((number, None, damage(&piece.object, self.copies)));
+                    break;
+                };
+                let mut store = Redirected::new(self.copies.store());
+                store.redirect(&piece.object.name, place.clone());
+                let mut take = |bytes: &[u8]| {
+                    hasher.update(bytes);
+                    proof.data(bytes)
+                };
+                if let Err(error) =
+                    joiner.pass((&store, &place.name), piece, part, file.bytes, &mut take)
+                {
+                    failed = Some((number, Some(place), error));
+                    break;
+                }
+                used.push(place);
+            }
+            if failed.is_none()
+                && let Err(error) = proof.end(&file.name, hasher.finish())
+            {
+                // Of a part that is not taken whole nothing else tells that it is another one.
+                failed = Some((parts.len().saturating_sub(1), used.last().cloned(), error));
+            }
+            let proved = proof.finish();
+            let Some((number, place, error)) = failed else {
+                self.done.extend(proved?);
+                for place in used {
+                    let place_name = place.to_string();
+                    let is_told = is_own && place.trust == Trust::Sound;
+                    if !is_told && !self.from.contains(&place_name) {
+                        self.from.push(place_name);
+                    }
+                }
+                return Ok(());
+            };
+            if sink.has_failed() {
+                return Err(error);
+            }
+            proved?;
+            let Some(((piece, part), tried)) = parts.get(number).zip(next.get_mut(number)) else {
+                self.fail(error);
+                return Ok(());
+            };
+            match place {
+                Some(place) => self.fail_place(&place, error),
+                None if *tried == 0 => self.fail(error),
+                None => {}
+            }
+            *tried += 1;
+            let places = found.places.get(&piece.object.name);
+            if places.is_none_or(|places| places.len() <= *tried) {
+                found.hopeless.insert(key(piece, part.from));
+                return Ok(());
+            }
+        }
     }
 }

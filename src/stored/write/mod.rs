@@ -29,7 +29,7 @@ use crate::repository::{Digest, FilePath, FindingCounts, Fingerprint, StoredFile
 use crate::store::{ObjectName, Store};
 pub(crate) use fingerprint::{deep_fingerprint, fingerprint};
 pub(crate) use relatives::Descent;
-pub(crate) use source::{Listing, Miss, OpenBlock, SourceFile};
+pub(crate) use source::{Listing, Miss, OpenBlock, Section, SourceFile};
 
 /// How blocks are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -192,13 +192,34 @@ impl Writer<'_> {
     }
 
     /// Compresses `files` into an object that is not published yet.
-    pub(crate) fn write(
+    fn write(
         &self,
         name: &ObjectName,
         root: Root,
         files: &[&SourceFile],
     ) -> Result<Staged, Failure> {
         self.write_with(name, root, files, &[])
+    }
+
+    /// Compresses parts of files, each under a name of its own, into an object that is not
+    /// published yet.
+    pub(crate) fn write_parts(
+        &self,
+        name: &ObjectName,
+        root: Root,
+        parts: &[(FilePath, &SourceFile, Section<'_>)],
+    ) -> Result<Staged, Failure> {
+        let sources = parts.iter().map(|(name, _, section)| codec::SourceFile {
+            name: name.clone(),
+            content: section,
+        });
+        let files: Vec<_> = parts.iter().map(|(_, file, _)| *file).collect();
+        let staged = self.compress(name, root, &sources.collect::<Vec<_>>(), &files)?;
+        self.traffic.add(
+            staged.files().iter().map(|file| file.bytes).sum(),
+            staged.object().bytes,
+        );
+        Ok(staged)
     }
 
     /// Like [`Writer::write`], with more files that are not from the source.
@@ -214,19 +235,30 @@ impl Writer<'_> {
             let name = FilePath::new(*name).map_err(Failure::Store)?;
             sources.push(codec::SourceFile { name, content });
         }
-        let staged = codec::write(self.store, name, root, &sources, self.level, self.progress)
-            .map_err(|error| {
-                if files.iter().any(|file| file.has_vanished()) {
-                    Failure::Source(Miss::Vanished)
-                } else if files.iter().any(|file| file.has_failed()) {
-                    Failure::Source(Miss::Unreadable(error))
-                } else {
-                    Failure::Store(error)
-                }
-            })?;
+        let staged = self.compress(name, root, &sources, files)?;
         let read = files.iter().map(|file| file.bytes).sum();
         self.traffic.add(read, staged.object().bytes);
         Ok(staged)
+    }
+
+    /// Compresses `sources`, all of them but what is not from the source bytes of `files`.
+    fn compress(
+        &self,
+        name: &ObjectName,
+        root: Root,
+        sources: &[codec::SourceFile<'_>],
+        files: &[&SourceFile],
+    ) -> Result<Staged, Failure> {
+        let staged = codec::write(self.store, name, root, sources, self.level, self.progress);
+        staged.map_err(|error| {
+            if files.iter().any(|file| file.has_vanished()) {
+                Failure::Source(Miss::Vanished)
+            } else if files.iter().any(|file| file.has_failed()) {
+                Failure::Source(Miss::Unreadable(error))
+            } else {
+                Failure::Store(error)
+            }
+        })
     }
 
     /// What an object holds that is to be relied on, all of it read; `None` when it is damaged, or

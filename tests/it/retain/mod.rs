@@ -51,7 +51,9 @@ fn source(blocks: &[&str]) -> tempfile::TempDir {
         }
     }
     fs::create_dir(dir.path().join("wal")).unwrap();
-    fs::write(dir.path().join("wal/00000000"), [0; 64]).unwrap();
+    // Other servers have other logs.
+    let log = [0; 64].repeat(blocks.len());
+    fs::write(dir.path().join("wal/00000000"), log).unwrap();
     dir
 }
 

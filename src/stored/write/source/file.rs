@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -190,9 +190,9 @@ impl SourceFile {
         }
     }
 
-    /// Its first bytes.
-    pub(crate) fn prefix(&self, bytes: u64) -> Prefix<'_> {
-        Prefix { file: self, bytes }
+    /// Some of its bytes.
+    pub(crate) fn section(&self, range: Range<u64>) -> Section<'_> {
+        Section { file: self, range }
     }
 
     /// Its content, to be proved.
@@ -216,18 +216,19 @@ impl SourceFile {
     }
 }
 
-/// The first bytes of a [`SourceFile`].
-pub(crate) struct Prefix<'f> {
+/// Some bytes of a [`SourceFile`].
+pub(crate) struct Section<'f> {
     file: &'f SourceFile,
-    bytes: u64,
+    range: Range<u64>,
 }
 
-impl portable::SourceContent for Prefix<'_> {
+impl portable::SourceContent for Section<'_> {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.bytes)
+        Ok(self.range.end.saturating_sub(self.range.start))
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let offset = self.range.start.saturating_add(offset);
         portable::SourceContent::read_exact_at(self.file, buffer, offset)
     }
 }

@@ -15,7 +15,7 @@ mod slots;
 mod tests;
 
 pub(crate) use block::{Listing, OpenBlock};
-pub(crate) use file::{Content, SourceFile};
+pub(crate) use file::{Content, Section, SourceFile};
 
 use std::path::Path;
 
