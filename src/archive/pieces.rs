@@ -246,7 +246,9 @@ struct Same {
 /// Whether `file`, whose ends have the digest `ends`, begins as `before` has it.
 fn recognize(file: &SourceFile, ends: Digest, before: &StoredWal) -> Result<Option<Same>> {
     let known = before.files.iter().find(|known| known.name == file.name);
-    let Some(known) = known.filter(|known| known.bytes <= file.bytes) else {
+    let begins =
+        |known: &&StoredFile| known.bytes == file.bytes || (1..file.bytes).contains(&known.bytes);
+    let Some(known) = known.filter(begins) else {
         return Ok(None);
     };
     if known.bytes == file.bytes && before.ends.get(&file.name) == Some(&ends) {

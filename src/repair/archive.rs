@@ -211,28 +211,18 @@ fn rebuild_logs(
             unused.insert(name, why.to_owned());
             continue;
         }
-        let before = joined.take();
-        let earlier = before
-            .iter()
-            .flatten()
-            .map(|piece| piece.object.name.clone());
-        let earlier: Vec<_> = earlier.collect();
-        match go_on(before, &piece, catalog) {
-            Some(longer) => joined = Some(longer),
-            None => {
-                let why = "it holds what was appended to a log that no archive has";
-                unused.insert(name, why.to_owned());
-            }
-        }
-        let named = joined.iter().flatten().map(|piece| &piece.object.name);
-        let named: BTreeSet<_> = named.collect();
-        for old in earlier
-            .iter()
-            .filter(|old| free.contains_key(*old) && !named.contains(old))
-        {
+        let Some(longer) = go_on(joined.clone(), &piece, catalog) else {
+            let why = "it holds what was appended to a log that no archive has";
+            unused.insert(name, why.to_owned());
+            continue;
+        };
+        let is_in = |old: &LogPiece| longer.iter().any(|it| it.object.name == old.object.name);
+        let left = joined.iter().flatten().filter(|old| !is_in(old));
+        for old in left.filter(|old| free.contains_key(&old.object.name)) {
             let why = "it cannot be told which of several logs is the last";
-            unused.insert(old.clone(), why.to_owned());
+            unused.insert(old.object.name.clone(), why.to_owned());
         }
+        joined = Some(longer);
     }
     let joined = joined?;
     let names: Vec<_> = joined

@@ -295,3 +295,121 @@ fn no_part(name: &FilePath, at: u64) -> Error {
         "expected a part of {name} from byte {at} on, up to its end in all, found another or none"
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::repository::{ArchiveId, ObjectCodec, wal_object};
+
+    fn object() -> StoredObject {
+        StoredObject {
+            name: wal_object(&ArchiveId::random()).unwrap(),
+            codec: ObjectCodec::Portable,
+            bytes: 1,
+            sha256: Digest::of(b""),
+            raw_bytes: 1,
+            encrypted: None,
+        }
+    }
+
+    fn name(name: &str) -> FilePath {
+        FilePath::new(name).unwrap()
+    }
+
+    /// Logs of one file of ten bytes, in pieces of one part each.
+    fn in_parts(parts: &[(&str, u64, u64)]) -> StoredWal {
+        let file = StoredFile {
+            name: name("wal/00000003"),
+            bytes: 10,
+            sha256: Digest::of(b"0123456789"),
+            sidecar: false,
+            packed: false,
+        };
+        let pieces = parts.iter().map(|(of, from, bytes)| LogPiece {
+            object: object(),
+            parts: vec![LogPart {
+                name: name(of),
+                from: *from,
+                bytes: *bytes,
+                sha256: Digest::of(b""),
+                samples: Some(2),
+            }],
+        });
+        StoredWal {
+            held: LogObjects::Pieces(pieces.collect()),
+            ..StoredWal::of(object(), vec![file])
+        }
+    }
+
+    #[test]
+    fn parts_make_their_files_without_holes_and_without_anything_twice() {
+        let own = "wal/00000003";
+        for sound in [
+            &[(own, 0, 10)][..],
+            &[(own, 0, 4), (own, 4, 6)],
+            &[(own, 4, 6), (own, 0, 4)],
+        ] {
+            in_parts(sound).refuse_holes().unwrap();
+        }
+        for (parts, wanted) in [
+            (&[][..], "a part of wal/00000003 from byte 0 on"),
+            (&[(own, 0, 4)], "from byte 4 on"),
+            (&[(own, 0, 4), (own, 5, 5)], "from byte 4 on"),
+            (&[(own, 0, 4), (own, 3, 7)], "from byte 4 on"),
+            (&[(own, 0, 4), (own, 4, 7)], "from byte 11 on"),
+            (
+                &[(own, 0, 10), (own, 0, 10)],
+                "one part of wal/00000003 from byte 0 on, found two",
+            ),
+            (
+                &[(own, 0, 10), ("wal/00000004", 0, 1)],
+                "found one of wal/00000004",
+            ),
+            (&[(own, 0, u64::MAX), (own, u64::MAX, 2)], "from byte"),
+        ] {
+            let error = in_parts(parts).refuse_holes().unwrap_err().chain();
+            assert!(error.contains(wanted), "{parts:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_part_tells_file_and_offset() {
+        let file = name("wal/checkpoint.00000003/00000000");
+        for from in [0, 1, 65_536, 9_999_999_999, 10_000_000_000] {
+            let member = log_member(&file, from).unwrap();
+            assert_eq!(log_file_of(&member), (file.clone(), from));
+        }
+        assert_eq!(
+            log_member(&file, 7).unwrap().as_str(),
+            "wal/checkpoint.00000003/00000000.0000000007"
+        );
+        // What is no part is a file of that name.
+        for odd in [
+            "wal/00000003.tmp",
+            "wal/00000003.007",
+            "wal/00000003.0000000000",
+        ] {
+            assert_eq!(log_file_of(&name(odd)), (name(odd), 0));
+        }
+        let long = name(&format!("wal/{}", "1".repeat(250)));
+        assert!(log_member(&long, 1).is_err());
+    }
+
+    #[test]
+    fn a_manifest_says_one_object_as_ever_and_pieces_where_there_are_several() {
+        let one = StoredWal::of(object(), Vec::new());
+        let json = serde_json::to_value(&one).unwrap();
+        assert!(
+            json.get("object").is_some() && json.get("pieces").is_none(),
+            "{json}"
+        );
+        assert_eq!(serde_json::from_value::<StoredWal>(json).unwrap(), one);
+        let several = in_parts(&[("wal/00000003", 0, 4), ("wal/00000003", 4, 6)]);
+        let json = serde_json::to_value(&several).unwrap();
+        assert!(json.get("object").is_none(), "{json}");
+        assert_eq!(json["pieces"][0]["parts"][0].get("from"), None, "{json}");
+        assert_eq!(json["pieces"][1]["parts"][0]["from"], 4, "{json}");
+        assert_eq!(serde_json::from_value::<StoredWal>(json).unwrap(), several);
+        assert_eq!(several.objects().count(), 2);
+    }
+}

@@ -12,20 +12,25 @@ use narthex::archive::{self, BackupOptions, Codec, Source};
 use narthex::copy::{CopyChoice, CopyOptions, copy};
 use narthex::progress::Silent;
 use narthex::repository::portable::{FRAME_BYTES, Root};
-use narthex::repository::{Archive, ArchiveId, Digest, LeftOut, Repository, block_object};
+use narthex::repository::{
+    Archive, ArchiveId, Digest, LeftOut, Repository, StoredWal, block_object,
+};
 use narthex::store::{LocalStore, MemoryStore};
 
 use crate::fixtures::{fixture, tree};
+use crate::healing::copy as healing_copy;
 use crate::keeping::{
     Files, archive as archive_of, back_up, block_files, expected, noise, path, store_block,
     store_files, store_wal, ulid, wal_files,
 };
+use crate::log_pieces::{STATES, grow};
 
 const DOCUMENT: &str = include_str!("../../docs/recover-by-hand.md");
 /// What the page names beside coreutils and the shell.
 const TOOLS: [&str; 6] = ["zstd", "tar", "awk", "grep", "sed", "find"];
-const COREUTILS: [&str; 9] = [
+const COREUTILS: [&str; 10] = [
     "basename",
+    "cat",
     "cut",
     "head",
     "ls",
@@ -447,6 +452,44 @@ fn a_recovered_data_directory_is_archived_as_well_as_any_other() {
     let manifest = fs::read_to_string(&again.manifests()[0]).unwrap();
     let codecs = manifest.matches("\"codec\": \"dense\"").count();
     assert_eq!(codecs, 3, "blocks that are stored as columns");
+}
+
+#[test]
+fn logs_that_several_archives_have_stored_come_back_by_hand() {
+    if !tools_are_there() {
+        return;
+    }
+    let place = Place::new();
+    let data = place.path("data");
+    healing_copy(&fixture("blocks/tiny"), &data);
+    let source = Source::new(&data, "host".into(), Some("s".into())).unwrap();
+    let options = BackupOptions {
+        codec: Codec::Portable,
+        ..BackupOptions::default()
+    };
+    let mut archives = Vec::new();
+    for state in 0..STATES.len() {
+        grow(&data, state);
+        let repository = place.repository();
+        let time = 1_800_000_000_000 + 1000 * state as i64;
+        let made = archive::backup(&source, &repository, &options, time, &Silent).unwrap();
+        archives.push((made.archive, tree(&data)));
+    }
+    let pieces = |at: usize| {
+        archives[at]
+            .0
+            .wal
+            .iter()
+            .flat_map(StoredWal::objects)
+            .count()
+    };
+    assert_eq!([0, 1, 2, 3].map(pieces), [1, 2, 3, 3]);
+    for (archive, files) in &archives {
+        place.recover(&place.manifest(archive));
+        assert!(tree(&place.path("target")) == *files, "{}", archive.id);
+        fs::remove_dir_all(place.path("target")).unwrap();
+        fs::create_dir(place.path("target")).unwrap();
+    }
 }
 
 #[test]

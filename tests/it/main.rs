@@ -48,6 +48,7 @@ mod keeping;
 mod kept;
 mod linear;
 mod list;
+mod log_pieces;
 mod logs;
 mod lost_parts;
 mod meta_flips;

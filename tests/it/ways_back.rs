@@ -449,11 +449,7 @@ fn a_lost_log_comes_back_from_the_log_of_a_later_archive_which_begins_as_it_did(
     store.delete(&later).unwrap();
     let ran = bench.restore("latest", &[]);
     assert_eq!(ran.code, 3, "{}", ran.err);
-    assert!(
-        ran.err.contains("wal could not be restored"),
-        "{}",
-        ran.err
-    );
+    assert!(ran.err.contains("wal could not be restored"), "{}", ran.err);
 }
 
 #[test]

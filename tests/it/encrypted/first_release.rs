@@ -10,7 +10,9 @@ use std::process::Command;
 use super::program::{Desk, said};
 use super::world::night;
 use crate::e2e::tools::skip;
-use crate::fixtures::tree;
+use crate::fixtures::{fixture, tree};
+use crate::healing::copy;
+use crate::log_pieces::grow;
 
 /// The program of the first release, or `None` after saying that the running test is left out.
 fn first_release() -> Option<PathBuf> {
@@ -143,4 +145,25 @@ fn the_first_release_deletes_nothing_where_something_stands_in_for_a_damaged_obj
     assert!(repo.join("archives/prune-needs-narthex-0.2.0").exists());
     assert_refused(&desk, &program, &DELETES, "with a replacement");
     desk.done("host", &["restore", "latest", "--target", "sound"]);
+}
+
+#[test]
+fn the_first_release_deletes_nothing_where_logs_lie_in_several_objects() {
+    let Some(program) = first_release() else {
+        return;
+    };
+    let desk = Desk::new();
+    let data = desk.path("data");
+    copy(&fixture("blocks/tiny"), &data);
+    for state in 0..3 {
+        grow(&data, state);
+        let backup = ["backup", data.to_str().unwrap(), "--source", "a"];
+        let ran = desk.run("host", &backup);
+        let (out, err) = said(&ran);
+        assert!(matches!(ran.status.code(), Some(0 | 3)), "{out}{err}");
+    }
+    assert_refused(&desk, &program, &DELETES, "with logs in pieces");
+    desk.done("host", &["check", "--read-data"]);
+    desk.done("host", &["restore", "latest", "--target", "sound"]);
+    assert!(tree(&desk.path("sound")) == tree(&data));
 }
