@@ -5,7 +5,7 @@
 //! all that was archived is read and must have the digest of then. What is not the same is stored
 //! whole, as if nobody had seen it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
 use crate::raw::ReadMode;
@@ -17,9 +17,9 @@ use crate::repository::{
 use crate::stored::write::{Section, SourceFile};
 use crate::wal::{SegmentFile, SegmentSummary};
 
-/// Most objects that an archive takes its logs from. Where there are as many, what the newest
-/// [`STORED_ANEW`] hold is stored once more, in one: so each sample of a log is stored twice at
-/// most, and that only where there are as many runs in the life of a log.
+/// Most objects that an archive takes its logs from. Where there are as many, the files of which
+/// the newest [`STORED_ANEW`] hold something are stored once more, in one: that happens only where
+/// there are as many runs in the life of a log, which is some hours.
 const MAX_PIECES: usize = 128;
 
 /// How many objects of logs are merged into one at a time.
@@ -42,11 +42,10 @@ pub(super) struct Pieces<'f> {
     pub(super) ends: BTreeMap<FilePath, Digest>,
 }
 
-/// Bytes of a file that no archive holds, from one byte up to another.
+/// Bytes of a file that no archive holds: those from one on.
 pub(super) struct NewPart<'f> {
     pub(super) file: &'f SourceFile,
     pub(super) from: u64,
-    to: u64,
     /// Their digest, where it is known.
     pub(super) digest: Option<Digest>,
 }
@@ -54,7 +53,7 @@ pub(super) struct NewPart<'f> {
 impl<'f> NewPart<'f> {
     /// Its bytes.
     pub(super) fn section(&self) -> Section<'f> {
-        self.file.section(self.from..self.to)
+        self.file.section(self.from..self.file.bytes)
     }
 }
 
@@ -72,69 +71,69 @@ impl<'f> Pieces<'f> {
     ) -> Result<Self> {
         let mut pieces = Pieces::default();
         let stored = before.map(StoredWal::pieces).unwrap_or_default();
-        let usable = stored.iter().filter(|piece| usable(&piece.object));
-        let mut kept: Vec<_> = usable
-            .map(|piece| LogPiece {
-                object: piece.object.clone(),
-                parts: Vec::new(),
-            })
-            .collect();
-        if kept.len() >= MAX_PIECES {
-            kept.truncate(kept.len() - STORED_ANEW);
+        let mut parts: BTreeMap<&FilePath, Vec<(usize, &LogPart)>> = BTreeMap::new();
+        for (number, piece) in stored.iter().enumerate() {
+            if usable(&piece.object) {
+                for part in &piece.parts {
+                    parts.entry(&part.name).or_default().push((number, part));
+                }
+            }
         }
+        let known = before.iter().flat_map(|before| &before.files);
+        let known: BTreeMap<_, _> = known.map(|file| (&file.name, file)).collect();
+        let mut same = Vec::new();
         for file in files {
             let ends = ends_of(file)?;
-            let same = before
-                .map(|before| recognize(file, ends, before))
-                .transpose()?;
+            let own = parts.remove(&file.name).unwrap_or_default();
+            // Nothing is put into the middle of what is there: a file of which something is damaged
+            // is stored whole.
+            let bytes = own.iter().map(|(_, part)| part.bytes);
+            let bytes = bytes.fold(0, u64::saturating_add);
+            let known = known.get(&file.name);
+            let known = known.filter(|known| !own.is_empty() && known.bytes == bytes);
+            let before = before.and_then(|before| before.ends.get(&file.name));
+            let found = known.map(|known| recognize(file, known, before == Some(&ends)));
+            same.push((file, own, found.transpose()?.flatten()));
             pieces.ends.insert(file.name.clone(), ends);
-            let Some(same) = same.flatten() else {
-                pieces.push(file, 0, file.bytes, None);
+        }
+        let known = same.iter().filter(|(_, _, found)| found.is_some());
+        let used: BTreeSet<usize> = known
+            .flat_map(|(_, own, _)| own.iter().map(|(number, _)| *number))
+            .collect();
+        let first_anew = match used.len() {
+            MAX_PIECES.. => used.iter().rev().nth(STORED_ANEW - 1).copied(),
+            _ => None,
+        };
+        let is_kept = |number: usize| first_anew.is_none_or(|first| number < first);
+        let mut kept: BTreeMap<usize, Vec<LogPart>> = BTreeMap::new();
+        for (file, own, found) in same {
+            let is_kept = own.iter().all(|(number, _)| is_kept(*number));
+            let Some(found) = found.filter(|_| is_kept) else {
+                pieces.push(file, 0, None);
                 continue;
             };
-            let mut own: Vec<(usize, &LogPart)> = Vec::new();
-            for (number, piece) in kept.iter().enumerate() {
-                let there = stored.iter().find(|it| it.object.name == piece.object.name);
-                let parts = there.into_iter().flat_map(|piece| &piece.parts);
-                own.extend(
-                    parts
-                        .filter(|part| part.name == file.name)
-                        .map(|part| (number, part)),
-                );
-            }
-            own.sort_by_key(|(_, part)| (part.from, part.bytes));
-            if own.is_empty() {
-                pieces.push(file, 0, file.bytes, None);
-                continue;
-            }
-            let mut end = 0;
             for (number, part) in own {
-                if part.from > end {
-                    pieces.push(file, end, part.from, None);
-                }
-                end = part.end();
-                if let Some(piece) = kept.get_mut(number) {
-                    piece.parts.push(part.clone());
-                }
+                kept.entry(number).or_default().push(part.clone());
             }
-            if end < file.bytes {
-                let digest = same.appended.filter(|(from, _)| *from == end);
-                pieces.push(file, end, file.bytes, digest.map(|(_, digest)| digest));
+            if let Some((from, digest)) = found.appended {
+                pieces.push(file, from, Some(digest));
             }
-            pieces.digests.insert(file.name.clone(), same.whole);
+            pieces.digests.insert(file.name.clone(), found.whole);
         }
-        kept.retain(|piece| !piece.parts.is_empty());
-        pieces.kept = kept;
+        let objects = stored.iter().enumerate();
+        pieces.kept = objects
+            .filter_map(|(number, piece)| {
+                Some(LogPiece {
+                    object: piece.object.clone(),
+                    parts: kept.remove(&number)?,
+                })
+            })
+            .collect();
         Ok(pieces)
     }
 
-    fn push(&mut self, file: &'f SourceFile, from: u64, to: u64, digest: Option<Digest>) {
-        self.new.push(NewPart {
-            file,
-            from,
-            to,
-            digest,
-        });
+    fn push(&mut self, file: &'f SourceFile, from: u64, digest: Option<Digest>) {
+        self.new.push(NewPart { file, from, digest });
     }
 
     /// What a manifest says of `files`, of which `staged` holds what is new, and which have so
@@ -243,15 +242,13 @@ struct Same {
     appended: Option<(u64, Digest)>,
 }
 
-/// Whether `file`, whose ends have the digest `ends`, begins as `before` has it.
-fn recognize(file: &SourceFile, ends: Digest, before: &StoredWal) -> Result<Option<Same>> {
-    let known = before.files.iter().find(|known| known.name == file.name);
-    let begins =
-        |known: &&StoredFile| known.bytes == file.bytes || (1..file.bytes).contains(&known.bytes);
-    let Some(known) = known.filter(begins) else {
+/// Whether `file` begins as it is `known`; `has_same_ends` says that it is taken for the same where
+/// it is as long.
+fn recognize(file: &SourceFile, known: &StoredFile, has_same_ends: bool) -> Result<Option<Same>> {
+    if known.bytes > file.bytes || (known.bytes == 0 && file.bytes > 0) {
         return Ok(None);
-    };
-    if known.bytes == file.bytes && before.ends.get(&file.name) == Some(&ends) {
+    }
+    if known.bytes == file.bytes && has_same_ends {
         return Ok(Some(Same {
             whole: known.sha256,
             appended: None,
@@ -267,9 +264,10 @@ fn recognize(file: &SourceFile, ends: Digest, before: &StoredWal) -> Result<Opti
         whole.update(bytes);
         appended.update(bytes);
     })?;
+    let appended = (known.bytes < file.bytes).then(|| (known.bytes, appended.finish()));
     Ok(Some(Same {
         whole: whole.finish(),
-        appended: Some((known.bytes, appended.finish())),
+        appended,
     }))
 }
 

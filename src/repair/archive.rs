@@ -240,38 +240,73 @@ fn rebuild_logs(
     }
 }
 
-/// The objects of logs with `piece` as the last: alone where it holds files from their beginnings
-/// on, else behind what an archive or `before` says of these.
+/// The objects of logs with `piece` as the last: alone where it holds all of a log, else behind
+/// what `before` or an archive says of the files that it goes on with. Nothing where there is no
+/// such log, or several sources have one.
 fn go_on(
     before: Option<Vec<LogPiece>>,
     piece: &LogPiece,
     catalog: &Catalog,
 ) -> Option<Vec<LogPiece>> {
-    if piece.parts.iter().all(|part| part.from == 0) {
-        return Some(vec![piece.clone()]);
+    if let Some(longer) = before.and_then(|before| behind(before, piece)) {
+        return Some(longer);
     }
-    let known = catalog.archives.iter().rev();
-    let known = known.filter_map(|archive| archive.wal.as_ref());
-    let known = known.map(|wal| wal.pieces().into_owned());
-    before.into_iter().chain(known).find_map(|mut pieces| {
-        let parts = || pieces.iter().flat_map(|piece| &piece.parts);
-        let goes_on = |part: &LogPart| {
-            let own = parts().filter(|own| own.name == part.name);
-            part.from == 0 || own.map(LogPart::end).max() == Some(part.from)
-        };
-        if !piece.parts.iter().all(goes_on) {
-            return None;
+    let mut found: Option<(&str, Vec<LogPiece>)> = None;
+    for archive in catalog.archives.iter().rev() {
+        let source = archive.source_name.as_str();
+        if found.as_ref().is_some_and(|(known, _)| *known == source) {
+            continue;
         }
-        // What begins anew has nothing to do with what had its name.
-        let anew = piece.parts.iter().filter(|part| part.from == 0);
-        let anew: BTreeSet<_> = anew.map(|part| &part.name).collect();
-        for earlier in &mut pieces {
-            earlier.parts.retain(|part| !anew.contains(&part.name));
+        let pieces = archive.wal.as_ref().map(|wal| wal.pieces().into_owned());
+        if let Some(longer) = pieces.and_then(|pieces| behind(pieces, piece)) {
+            if found.is_some() {
+                return None;
+            }
+            found = Some((source, longer));
         }
-        pieces.retain(|piece| !piece.parts.is_empty());
-        pieces.push(piece.clone());
-        Some(pieces)
-    })
+    }
+    let alone = || {
+        let is_whole = piece.parts.iter().all(|part| part.from == 0);
+        is_whole.then(|| vec![piece.clone()])
+    };
+    found.map(|(_, longer)| longer).or_else(alone)
+}
+
+/// `pieces` with `piece` behind them, if it goes on with a file of theirs, or its first segment of
+/// the WAL follows their last one.
+fn behind(mut pieces: Vec<LogPiece>, piece: &LogPiece) -> Option<Vec<LogPiece>> {
+    let parts = || pieces.iter().flat_map(|piece| &piece.parts);
+    let goes_on = |part: &LogPart| {
+        let own = parts().filter(|own| own.name == part.name);
+        own.map(LogPart::end).max() == Some(part.from)
+    };
+    let mut appended = piece.parts.iter().filter(|part| part.from > 0).peekable();
+    let is_next = || {
+        let first = piece.parts.iter().filter_map(segment).min();
+        let last = parts().filter_map(segment).max();
+        first.is_some_and(|first| last.is_some_and(|last| last.checked_add(1) == Some(first)))
+    };
+    let is_behind = match appended.peek() {
+        Some(_) => appended.all(goes_on),
+        None => is_next(),
+    };
+    if !is_behind {
+        return None;
+    }
+    // What begins anew has nothing to do with what had its name.
+    let anew = piece.parts.iter().filter(|part| part.from == 0);
+    let anew: BTreeSet<_> = anew.map(|part| &part.name).collect();
+    for earlier in &mut pieces {
+        earlier.parts.retain(|part| !anew.contains(&part.name));
+    }
+    pieces.retain(|piece| !piece.parts.is_empty());
+    pieces.push(piece.clone());
+    Some(pieces)
+}
+
+/// The number of the segment of the WAL that `part` is of; none of a checkpoint.
+fn segment(part: &LogPart) -> Option<u64> {
+    part.name.as_str().strip_prefix("wal/")?.parse().ok()
 }
 
 fn archive(

@@ -19,8 +19,8 @@ pub struct StoredWal {
     pub held: LogObjects,
     /// All their files.
     pub files: Vec<StoredFile>,
-    /// What files are recognized by without being read: the digest of the ends of each, as
-    /// [`LOG_END_BYTES`] says. Missing where nobody has taken it.
+    /// What files of the same length are recognized by: the digest of the ends of each, as
+    /// [`LOG_END_BYTES`] says. Missing where nobody has taken it, or the disk could not read all.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub ends: BTreeMap<FilePath, Digest>,
     /// Time of the first sample in it; `None` when it holds none, or cannot be read.
@@ -89,6 +89,9 @@ pub struct LogPart {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub samples: Option<u64>,
 }
+
+/// Most pieces of a log that a reader accepts.
+const MAX_PIECES: usize = 1024;
 
 /// How many bytes at the beginning and at the end of a file of the logs tell it from another one: a
 /// page of the log each. Digests of [`StoredWal::ends`] are of the first that many bytes and of the
@@ -222,36 +225,46 @@ impl StoredWal {
     ///
     /// # Errors
     ///
-    /// `Corrupt` where a part is missing or is there twice, or is of no file.
-    pub(super) fn refuse_holes(&self) -> Result<()> {
+    /// `Corrupt` where a part is missing or is there twice, or is of no file, or there are too many
+    /// pieces.
+    pub(crate) fn refuse_holes(&self) -> Result<()> {
         let LogObjects::Pieces(pieces) = &self.held else {
             return Ok(());
         };
-        let mut parts: BTreeMap<&FilePath, BTreeSet<(u64, u64)>> = BTreeMap::new();
-        for part in pieces.iter().flat_map(|piece| &piece.parts) {
-            part.member()?;
-            let is_new = parts
-                .entry(&part.name)
-                .or_default()
-                .insert((part.from, part.bytes));
-            if !is_new {
-                let (name, from) = (&part.name, part.from);
-                return Err(Error::corrupt(format!(
-                    "expected one part of {name} from byte {from} on, found two"
-                )));
+        if pieces.len() > MAX_PIECES {
+            return Err(Error::corrupt(format!(
+                "expected logs in at most {MAX_PIECES} pieces, found {}",
+                pieces.len()
+            )));
+        }
+        // The parts of each file, by where they begin.
+        let mut parts: BTreeMap<&FilePath, BTreeMap<u64, u64>> = BTreeMap::new();
+        for piece in pieces {
+            let mut names = BTreeSet::new();
+            for part in &piece.parts {
+                part.member()?;
+                let own = parts.entry(&part.name).or_default();
+                let is_new = own.insert(part.from, part.bytes).is_none();
+                if !is_new || !names.insert(&part.name) {
+                    let name = &part.name;
+                    return Err(Error::corrupt(format!(
+                        "expected one part of {name} in a piece, and from each byte on, found two"
+                    )));
+                }
             }
         }
         for file in &self.files {
             let name = &file.name;
             let mut end = 0;
-            let own = parts.remove(name).filter(|own| !own.is_empty());
-            for (from, bytes) in own.ok_or_else(|| no_part(name, 0))? {
-                if from != end {
+            let own = parts.remove(name).unwrap_or_default();
+            let is_empty = own.is_empty();
+            for (from, bytes) in own {
+                if from != end || (bytes == 0 && file.bytes > 0) {
                     return Err(no_part(name, end));
                 }
                 end = end.saturating_add(bytes);
             }
-            if end != file.bytes {
+            if is_empty || end != file.bytes {
                 return Err(no_part(name, end));
             }
         }
@@ -359,7 +372,7 @@ mod tests {
             (&[(own, 0, 4), (own, 4, 7)], "from byte 11 on"),
             (
                 &[(own, 0, 10), (own, 0, 10)],
-                "one part of wal/00000003 from byte 0 on, found two",
+                "one part of wal/00000003 in a piece, and from each byte on, found two",
             ),
             (
                 &[(own, 0, 10), ("wal/00000004", 0, 1)],

@@ -1,9 +1,9 @@
 //! What a manifest would say of objects that none names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::META;
-use super::fetch::digest_joined;
+use super::fetch::{digest_joined, parts_by_name};
 use crate::block::Meta;
 use crate::dense::{RECIPE_FILE, SPLICE_FILE, digests};
 use crate::error::{Error, Result};
@@ -11,8 +11,8 @@ use crate::model::{MAX_META_BYTES, Ulid};
 use crate::progress::Silent as NoProgress;
 use crate::repository::portable::{NoVisitor, Object, Root};
 use crate::repository::{
-    FilePath, FindingCounts, Fingerprint, LogObjects, LogPart, LogPiece, RECIPE_SUFFIX,
-    STATISTICS_FILE, StoredBlock, StoredFile, StoredWal, log_file_of, original,
+    FindingCounts, Fingerprint, LogObjects, LogPart, LogPiece, RECIPE_SUFFIX, STATISTICS_FILE,
+    StoredBlock, StoredFile, StoredWal, log_file_of, original,
 };
 use crate::store::{ObjectName, Store};
 
@@ -121,11 +121,9 @@ pub fn describe_log(store: &dyn Store, name: &ObjectName) -> Result<LogPiece> {
 ///
 /// When a part that has to be read does not come back.
 pub fn join_log(store: &dyn Store, pieces: Vec<LogPiece>) -> Result<StoredWal> {
-    let parts = pieces.iter().flat_map(|piece| &piece.parts);
-    let names: BTreeSet<&FilePath> = parts.map(|part| &part.name).collect();
     let mut files = Vec::new();
-    for name in names {
-        let (bytes, sha256) = digest_joined(store, &pieces, name)?;
+    for (name, parts) in parts_by_name(&pieces) {
+        let (bytes, sha256) = digest_joined(store, &parts)?;
         files.push(StoredFile {
             name: name.clone(),
             bytes,
@@ -140,6 +138,7 @@ pub fn join_log(store: &dyn Store, pieces: Vec<LogPiece>) -> Result<StoredWal> {
     let mut wal = StoredWal::of(last.object.clone(), files);
     if pieces.len() > 1 {
         wal.held = LogObjects::Pieces(pieces);
+        wal.refuse_holes()?;
     }
     Ok(wal)
 }

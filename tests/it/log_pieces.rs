@@ -311,6 +311,23 @@ fn a_lost_piece_is_found_and_stored_anew_by_the_next_run() {
 }
 
 #[test]
+fn where_a_piece_is_lost_its_files_are_stored_whole_as_they_are_now() {
+    let bench = Bench::new();
+    let all = bench.all();
+    fs::remove_file(bench.path("repo").join(&objects(&all[2].0)[0])).unwrap();
+    // As long as before, and the same at both ends.
+    let segment = bench.path("data/wal/00000009");
+    let mut content = fs::read(&segment).unwrap();
+    content[60_000] ^= 1;
+    fs::write(&segment, &content).unwrap();
+    let again = bench.back_up();
+    let length = content.len() as u64;
+    assert_eq!(parts(&again, "wal/00000009"), [(0, length)]);
+    let (_, back) = bench.restored(again.id.as_str());
+    assert!(back == tree(&bench.path("data")));
+}
+
+#[test]
 fn a_lost_manifest_is_put_together_again_from_pieces() {
     let bench = Bench::new();
     let all = bench.all();

@@ -1,5 +1,6 @@
 //! The logs of a run: opened before all else, stored last.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -95,10 +96,15 @@ impl Run<'_> {
         harvest.problems.extend(span.problems);
         self.mend_logs(&logs.files, harvest)?;
         let late = span.late.and_then(|(_, times)| times).unzip();
+        // What the disk could not read is to be looked at again.
+        let sound = logs.files.iter().filter(|file| !file.has_holes());
+        let mut ends = pieces.ends;
+        let sound: BTreeSet<_> = sound.map(|file| &file.name).collect();
+        ends.retain(|name, _| sound.contains(name));
         let wal = StoredWal {
             held,
             files,
-            ends: pieces.ends,
+            ends,
             min_time: span.min_time,
             max_time: span.max_time,
             samples: span.samples,

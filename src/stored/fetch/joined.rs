@@ -23,10 +23,11 @@ pub fn read_pieces(
 ) -> Result<()> {
     let pieces = wal.pieces();
     let mut joiner = Joiner::default();
+    let parts = parts_by_name(&pieces);
     for file in &wal.files {
         visitor.begin(&file.name, file.bytes)?;
         let mut hasher = Hasher::default();
-        for (piece, part) in parts_of(&pieces, &file.name, file.bytes) {
+        for (piece, part) in parts.get(&file.name).into_iter().flatten() {
             let mut take = |bytes: &[u8]| {
                 hasher.update(bytes);
                 progress.advance(bytes.len() as u64);
@@ -42,19 +43,17 @@ pub fn read_pieces(
     Ok(())
 }
 
-/// Length and digest of the file `name` that parts of `pieces` make.
+/// Length and digest of the file that `parts` make.
 ///
 /// # Errors
 ///
 /// When a part does not come back.
 pub(in crate::stored) fn digest_joined(
     store: &dyn Store,
-    pieces: &[LogPiece],
-    name: &FilePath,
+    parts: &[(&LogPiece, &LogPart)],
 ) -> Result<(u64, Digest)> {
-    let parts = parts_of(pieces, name, u64::MAX);
     let end = parts.iter().map(|(_, part)| part.end()).max().unwrap_or(0);
-    if let [(_, only)] = &parts[..] {
+    if let [(_, only)] = parts {
         return Ok((end, only.sha256));
     }
     let mut joiner = Joiner::default();
@@ -81,27 +80,28 @@ fn expect_digest(file: &StoredFile, sha256: Digest) -> Result<()> {
     )))
 }
 
-/// The parts that make the first `bytes` bytes of the file `name`, in their order.
-pub(super) fn parts_of<'p>(
-    pieces: &'p [LogPiece],
-    name: &FilePath,
-    bytes: u64,
-) -> Vec<(&'p LogPiece, &'p LogPart)> {
-    let all = pieces
-        .iter()
-        .flat_map(|piece| piece.parts.iter().map(move |part| (piece, part)));
-    let mut own: Vec<_> = all
-        .filter(|(_, part)| part.name == *name && (part.from < bytes || part.bytes == 0))
-        .collect();
-    own.sort_by_key(|(_, part)| (part.from, part.bytes));
-    own
+/// The parts of each file, in their order.
+pub(in crate::stored) fn parts_by_name(
+    pieces: &[LogPiece],
+) -> BTreeMap<&FilePath, Vec<(&LogPiece, &LogPart)>> {
+    let mut parts: BTreeMap<&FilePath, Vec<_>> = BTreeMap::new();
+    for piece in pieces {
+        for part in &piece.parts {
+            parts.entry(&part.name).or_default().push((piece, part));
+        }
+    }
+    for own in parts.values_mut() {
+        own.sort_by_key(|(_, part)| (part.from, part.bytes));
+    }
+    parts
 }
 
 /// Reads parts, and remembers where they stand in the objects.
 #[derive(Debug, Default)]
 pub(super) struct Joiner {
-    /// The files of each object that was opened, by where it was read.
-    entries: BTreeMap<ObjectName, Vec<FileEntry>>,
+    /// The files of each object that was opened, by where it was read; of several of one name the
+    /// longest.
+    entries: BTreeMap<ObjectName, BTreeMap<FilePath, FileEntry>>,
     /// Whether what can be told of a damaged object is read.
     reads_damaged: bool,
 }
@@ -144,13 +144,21 @@ impl Joiner {
             } else {
                 object.entries()?
             };
-            self.entries.insert(place.clone(), entries);
+            let mut by_name: BTreeMap<FilePath, FileEntry> = BTreeMap::new();
+            for entry in entries {
+                let known = by_name.entry(entry.name.clone());
+                let known = known.or_insert_with(|| entry.clone());
+                if known.bytes < entry.bytes {
+                    *known = entry;
+                }
+            }
+            self.entries.insert(place.clone(), by_name);
         }
         let member = part.member()?;
         let wanted = part.bytes.min(end.saturating_sub(part.from));
-        let mut entries = self.entries.get(place).into_iter().flatten();
-        let entry = entries.find(|entry| entry.name == member.name && entry.bytes >= wanted);
-        let Some(mut entry) = entry.cloned() else {
+        let entries = self.entries.get(place);
+        let entry = entries.and_then(|entries| entries.get(&member.name));
+        let Some(mut entry) = entry.filter(|entry| entry.bytes >= wanted).cloned() else {
             let member = &member.name;
             return Err(context(Error::corrupt(format!(
                 "expected file {member} of {wanted} bytes at least, found none"

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::joined::{Joiner, parts_of};
+use super::joined::{Joiner, parts_by_name};
 use super::proof::Proof;
 use super::{Fetch, Fetched, Sink, damage};
 use crate::error::Result;
 use crate::repository::copies::{Copies, Place, Redirected, Trust};
 use crate::repository::portable::Visitor as _;
-use crate::repository::{FilePath, Hasher, LogPiece, StoredFile, StoredWal};
+use crate::repository::{FilePath, Hasher, LogPart, LogPiece, StoredFile, StoredWal};
 use crate::store::ObjectName;
 
 /// Brings the files of `wal` into `sink`: from its own objects, or from the logs of other archives
@@ -80,30 +80,37 @@ impl Fetch<'_> {
     ) -> Result<()> {
         let pieces = log.pieces();
         let mut joiner = Joiner::of_damaged();
+        let parts = parts_by_name(&pieces);
         let wanted: Vec<&StoredFile> = self.wanted.values().copied().collect();
         for file in wanted {
-            let is_long = log
-                .files
-                .iter()
-                .any(|own| own.name == file.name && own.bytes >= file.bytes);
+            let own = parts.get(&file.name).map_or(&[][..], |own| &own[..]);
+            let is_long = own.last().is_some_and(|(_, part)| part.end() >= file.bytes);
             if is_long && !self.done.contains(&file.name) && sink.takes(&file.name) {
-                self.take_joined(&pieces, file, is_own, found, &mut joiner, sink)?;
+                let own = own.iter().copied();
+                let own = own.filter(|(_, part)| part.from < file.bytes || part.bytes == 0);
+                self.take_joined(
+                    &own.collect::<Vec<_>>(),
+                    file,
+                    is_own,
+                    found,
+                    &mut joiner,
+                    sink,
+                )?;
             }
         }
         Ok(())
     }
 
-    /// Takes `file` from `pieces`, each part from the first place that gives it.
+    /// Takes `file` from `parts`, each from the first place that gives it.
     fn take_joined(
         &mut self,
-        pieces: &[LogPiece],
+        parts: &[(&LogPiece, &LogPart)],
         file: &StoredFile,
         is_own: bool,
         found: &mut Found,
         joiner: &mut Joiner,
         sink: &mut dyn Sink,
     ) -> Result<()> {
-        let parts = parts_of(pieces, &file.name, file.bytes);
         let key = |piece: &LogPiece, from| (piece.object.name.clone(), file.name.clone(), from);
         if parts
             .iter()

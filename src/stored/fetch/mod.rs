@@ -21,8 +21,8 @@ use crate::repository::copies::{Copies, Place, Redirected, Trust, is_stored_alik
 use crate::repository::portable::{Object, Root, Visitor};
 use crate::repository::{Digest, FilePath, StoredBlock, StoredFile, StoredObject};
 use crate::store::ObjectName;
-pub(super) use joined::digest_joined;
 pub use joined::read_pieces;
+pub(super) use joined::{digest_joined, parts_by_name};
 pub use log::fetch_wal;
 use proof::Proof;
 pub use sink::Sink;
