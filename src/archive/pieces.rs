@@ -25,19 +25,16 @@ const MAX_PIECES: usize = 128;
 /// How many objects of logs are merged into one at a time.
 const STORED_ANEW: usize = 64;
 
-/// How much of a file is read at a time, in bytes.
-const STEP: u64 = 1 << 20;
-
 /// The logs as they are now, held against what is stored.
 #[derive(Default)]
 pub(super) struct Pieces<'f> {
     /// What earlier archives hold, by their objects; those that were stored first before the
     /// others.
-    pub(super) kept: Vec<LogPiece>,
+    kept: Vec<LogPiece>,
     /// What is to be stored.
     pub(super) new: Vec<NewPart<'f>>,
     /// Digests of the files of which an earlier archive has the beginning, or all.
-    pub(super) digests: BTreeMap<FilePath, Digest>,
+    digests: BTreeMap<FilePath, Digest>,
     /// Digests of the ends of all files.
     pub(super) ends: BTreeMap<FilePath, Digest>,
 }
@@ -47,7 +44,7 @@ pub(super) struct NewPart<'f> {
     pub(super) file: &'f SourceFile,
     pub(super) from: u64,
     /// Their digest, where it is known.
-    pub(super) digest: Option<Digest>,
+    digest: Option<Digest>,
 }
 
 impl<'f> NewPart<'f> {
@@ -255,12 +252,12 @@ fn recognize(file: &SourceFile, known: &StoredFile, has_same_ends: bool) -> Resu
         }));
     }
     let mut whole = Hasher::default();
-    read(file, 0, known.bytes, |bytes| whole.update(bytes))?;
+    file.pass_on(0..known.bytes, |bytes| whole.update(bytes))?;
     if whole.clone().finish() != known.sha256 {
         return Ok(None);
     }
     let mut appended = Hasher::default();
-    read(file, known.bytes, file.bytes, |bytes| {
+    file.pass_on(known.bytes..file.bytes, |bytes| {
         whole.update(bytes);
         appended.update(bytes);
     })?;
@@ -278,15 +275,4 @@ fn ends_of(file: &SourceFile) -> Result<Digest> {
     let last = file.bytes.saturating_sub(LOG_END_BYTES).max(LOG_END_BYTES);
     hasher.update(&file.read_at(last, LOG_END_BYTES)?);
     Ok(hasher.finish())
-}
-
-/// Passes the bytes of `file` from `from` up to `to` on.
-fn read(file: &SourceFile, from: u64, to: u64, mut take: impl FnMut(&[u8])) -> Result<()> {
-    let mut at = from;
-    while at < to {
-        let bytes = file.read_at(at, STEP.min(to - at))?;
-        take(&bytes);
-        at += STEP;
-    }
-    Ok(())
 }

@@ -212,7 +212,7 @@ fn rebuild_logs(
             continue;
         }
         let Some(longer) = go_on(joined.clone(), &piece, catalog) else {
-            let why = "it holds what was appended to a log that no archive has";
+            let why = "it holds what was appended to a log, and it cannot be told to which";
             unused.insert(name, why.to_owned());
             continue;
         };
@@ -242,34 +242,31 @@ fn rebuild_logs(
 
 /// The objects of logs with `piece` as the last: alone where it holds all of a log, else behind
 /// what `before` or an archive says of the files that it goes on with. Nothing where there is no
-/// such log, or several sources have one.
+/// such log. Names and lengths are alike for many servers, so what an archive says counts only
+/// where all archives are of one.
 fn go_on(
     before: Option<Vec<LogPiece>>,
     piece: &LogPiece,
     catalog: &Catalog,
 ) -> Option<Vec<LogPiece>> {
-    if let Some(longer) = before.and_then(|before| behind(before, piece)) {
-        return Some(longer);
-    }
-    let mut found: Option<(&str, Vec<LogPiece>)> = None;
-    for archive in catalog.archives.iter().rev() {
-        let source = archive.source_name.as_str();
-        if found.as_ref().is_some_and(|(known, _)| *known == source) {
-            continue;
-        }
-        let pieces = archive.wal.as_ref().map(|wal| wal.pieces().into_owned());
-        if let Some(longer) = pieces.and_then(|pieces| behind(pieces, piece)) {
-            if found.is_some() {
-                return None;
-            }
-            found = Some((source, longer));
-        }
-    }
-    let alone = || {
-        let is_whole = piece.parts.iter().all(|part| part.from == 0);
-        is_whole.then(|| vec![piece.clone()])
+    let begins = |part: &LogPart| {
+        part.from == 0 && (segment(part) == Some(0) || part.name.as_str().contains("/checkpoint."))
     };
-    found.map(|(_, longer)| longer).or_else(alone)
+    let is_from_beginnings = piece.parts.iter().all(|part| part.from == 0);
+    let alone = || Some(vec![piece.clone()]);
+    if is_from_beginnings && piece.parts.iter().any(begins) {
+        return alone();
+    }
+    let archives = catalog.archives.iter();
+    let sources: BTreeSet<_> = archives.map(|archive| &archive.source_name).collect();
+    let known = catalog.archives.iter().rev().filter(|_| sources.len() == 1);
+    let known = known.filter_map(|archive| archive.wal.as_ref());
+    let known = known.map(|wal| wal.pieces().into_owned());
+    let longer = before
+        .into_iter()
+        .chain(known)
+        .find_map(|it| behind(it, piece));
+    longer.or_else(|| if is_from_beginnings { alone() } else { None })
 }
 
 /// `pieces` with `piece` behind them, if it goes on with a file of theirs, or its first segment of

@@ -76,7 +76,7 @@ pub static CODECS: Sheet<DenseStats, CodecStats> = Sheet {
             heading: "ITEMS",
             unit: Unit::Count,
             weight: 5,
-            explanation: "Distinct blocks, or logs.",
+            explanation: "Distinct blocks, or objects of logs.",
             value: |c| Value::Count(c.items),
         },
         Column {

@@ -487,6 +487,9 @@ fn logs_that_several_archives_have_stored_come_back_by_hand() {
     for (archive, files) in &archives {
         place.recover(&place.manifest(archive));
         assert!(tree(&place.path("target")) == *files, "{}", archive.id);
+        let checkpoints = fs::read_dir(place.path("target/wal")).unwrap();
+        let checkpoints = checkpoints.filter(|entry| entry.as_ref().unwrap().path().is_dir());
+        assert_eq!(checkpoints.count(), 1, "none of an older archive is left");
         fs::remove_dir_all(place.path("target")).unwrap();
         fs::create_dir(place.path("target")).unwrap();
     }

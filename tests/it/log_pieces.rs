@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use narthex::archive::{self, BackupOptions, Source};
+use narthex::progress::Silent;
 use narthex::repository::{Archive, LogPiece, PIECES_MANIFEST_VERSION, Repository};
 use narthex::store::{LocalStore, Store};
 
@@ -325,6 +327,55 @@ fn where_a_piece_is_lost_its_files_are_stored_whole_as_they_are_now() {
     assert_eq!(parts(&again, "wal/00000009"), [(0, length)]);
     let (_, back) = bench.restored(again.id.as_str());
     assert!(back == tree(&bench.path("data")));
+}
+
+#[test]
+fn a_log_is_never_in_more_than_128_objects_however_often_archives_are_made() {
+    let bench = Bench::new();
+    bench.grow(2);
+    let segment = bench.path("data/wal/00000011");
+    let content = fs::read(&segment).unwrap();
+    let store: Arc<dyn Store> = Arc::new(LocalStore::new(bench.path("repo")));
+    let repository = Repository::init(store).unwrap();
+    let source = Source::new(&bench.path("data"), "host".into(), Some("s".into())).unwrap();
+    let mut counts = Vec::new();
+    for run in 0..140 {
+        fs::write(&segment, &content[..400 * (run + 1)]).unwrap();
+        let time = 1_800_000_000_000 + 60_000 * i64::try_from(run).unwrap();
+        let options = BackupOptions::default();
+        let made = archive::backup(&source, &repository, &options, time, &Silent).unwrap();
+        counts.push(objects(&made.archive).len());
+    }
+    // The other files are in the first object, and stay there.
+    assert_eq!(counts[..128], (1..=128).collect::<Vec<_>>());
+    assert_eq!(counts[128..], (2..14).collect::<Vec<_>>());
+    let last = bench.archives().pop().unwrap();
+    bench.assert_back(&last, &tree(&bench.path("data")));
+}
+
+#[test]
+fn a_part_of_a_log_is_put_behind_no_other_servers_log() {
+    let bench = Bench::new();
+    bench.grow(0);
+    bench.back_up();
+    bench.grow(1);
+    let lost = bench.back_up();
+    // Another server, whose files are as long.
+    let other = ["backup", "data", "--repo", "repo", "--source", "other"];
+    bench.grow(0);
+    assert_ne!(bench.run(&other).code, 1);
+    let manifest = lost.manifest_name().unwrap().object().unwrap();
+    fs::write(bench.path("repo").join(manifest.as_str()), b"{").unwrap();
+    let ran = bench.run(&["repair", "--repo", "repo"]);
+    let archives = bench.archives();
+    let made = archives.iter().find(|archive| archive.is_reconstructed());
+    assert!(made.is_none_or(|made| made.wal.is_none()), "{}", ran.out);
+    assert!(
+        ran.out.contains("it cannot be told to which"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
 }
 
 #[test]

@@ -130,7 +130,7 @@ impl Run<'_> {
         let name = wal_object(id).map_err(Failure::Store)?;
         let parts = pieces.new.iter().map(|part| {
             let member = log_member(&part.file.name, part.from)?;
-            Ok((member, part.file, part.section()))
+            Ok((member, part.section()))
         });
         let parts = parts.collect::<Result<Vec<_>, _>>();
         let parts = parts.map_err(Failure::Store)?;

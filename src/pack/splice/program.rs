@@ -315,11 +315,9 @@ impl Output {
             }
         };
         let at = *reader;
-        let extra_zero = match if has_tail(version) {
-            reader.u8()?
-        } else {
-            NOTHING
-        } {
+        let has_tail = has_tail(version);
+        let tail = if has_tail { reader.u8()? } else { NOTHING };
+        let extra_zero = match tail {
             NOTHING => false,
             ZERO_BYTE => true,
             other => return Err(at.unexpected("end of a new chunk", "of kind 0 or 1", other)),

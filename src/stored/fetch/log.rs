@@ -63,9 +63,9 @@ fn is_same(one: &StoredWal, other: &StoredWal) -> bool {
 /// Where objects of logs can be read, as far as that was looked for.
 #[derive(Default)]
 struct Found {
-    /// The places of each object that have not failed, the best first; nothing of a part that no
-    /// place gives is tried again.
+    /// The places of each object, the best first.
     places: BTreeMap<ObjectName, Vec<Place>>,
+    /// Parts that no place gives: nothing that needs them is tried again.
     hopeless: BTreeSet<(ObjectName, FilePath, u64)>,
 }
 

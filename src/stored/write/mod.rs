@@ -207,13 +207,13 @@ impl Writer<'_> {
         &self,
         name: &ObjectName,
         root: Root,
-        parts: &[(FilePath, &SourceFile, Section<'_>)],
+        parts: &[(FilePath, Section<'_>)],
     ) -> Result<Staged, Failure> {
-        let sources = parts.iter().map(|(name, _, section)| codec::SourceFile {
+        let sources = parts.iter().map(|(name, section)| codec::SourceFile {
             name: name.clone(),
             content: section,
         });
-        let files: Vec<_> = parts.iter().map(|(_, file, _)| *file).collect();
+        let files: Vec<_> = parts.iter().map(|(_, section)| section.file).collect();
         let staged = self.compress(name, root, &sources.collect::<Vec<_>>(), &files)?;
         self.traffic.add(
             staged.files().iter().map(|file| file.bytes).sum(),

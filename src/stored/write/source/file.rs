@@ -151,14 +151,20 @@ impl SourceFile {
 
     /// Its SHA-256 digest.
     pub(crate) fn digest(&self) -> Result<Digest> {
-        const STEP: u64 = 1 << 20;
         let mut hasher = Hasher::default();
-        let mut offset = 0;
-        while offset < self.bytes {
-            hasher.update(&self.read_at(offset, STEP)?);
+        self.pass_on(0..self.bytes, |bytes| hasher.update(bytes))?;
+        Ok(hasher.finish())
+    }
+
+    /// Passes some of its bytes to `take`, piece by piece.
+    pub(crate) fn pass_on(&self, range: Range<u64>, mut take: impl FnMut(&[u8])) -> Result<()> {
+        const STEP: u64 = 1 << 20;
+        let mut offset = range.start;
+        while offset < range.end {
+            take(&self.read_at(offset, STEP.min(range.end - offset))?);
             offset += STEP;
         }
-        Ok(hasher.finish())
+        Ok(())
     }
 
     /// Where it was when it was opened.
@@ -218,7 +224,7 @@ impl SourceFile {
 
 /// Some bytes of a [`SourceFile`].
 pub(crate) struct Section<'f> {
-    file: &'f SourceFile,
+    pub(in crate::stored::write) file: &'f SourceFile,
     range: Range<u64>,
 }
 
