@@ -36,7 +36,8 @@
 //!   them as text.
 //! * **Prove it**: [`verify`] finds every fault, as typed findings; [`start`] foretells what
 //!   Prometheus would do; [`head`] reads what lies beside the logs.
-//! * **The newest hours**: [`replay`] makes a block of the logs, as a start of Prometheus would.
+//! * **The newest hours**: [`replay`] makes a block of the logs, as a start of Prometheus would;
+//!   [`skeleton`] takes the samples out of them, and puts the logs together again.
 //! * **Measure it**: [`capacity`] says where the bytes of blocks go, and which labels, jobs and
 //!   metrics are to blame.
 //! * **Pack it**: [`pack`] stores samples as columns and brings back the same bits; [`dense`] keeps
@@ -113,6 +114,7 @@ pub mod repository;
 pub mod restore;
 pub mod retain;
 pub mod select;
+pub mod skeleton;
 pub mod start;
 pub mod statistics;
 pub mod store;

@@ -326,13 +326,13 @@ fn listed(dir: &Path) -> Result<Option<LogListing>> {
 }
 
 /// Whether a histogram has as many buckets as its spans say, and a schema that there is.
-fn is_sound<B>(entry: &HistogramEntry<B>) -> bool {
+pub(crate) fn is_sound<B>(entry: &HistogramEntry<B>) -> bool {
     entry.fits_its_spans() && entry.has_known_schema()
 }
 
 /// The sample as a chunk of the head has it: whether a counter was reset before it whoever reads it
 /// sees for himself.
-fn plain<'s, B>(sample: &HistogramSample<'s, B>) -> HistogramSample<'s, B> {
+pub(crate) fn plain<'s, B>(sample: &HistogramSample<'s, B>) -> HistogramSample<'s, B> {
     let counter_reset = match sample.counter_reset {
         CounterReset::Gauge => CounterReset::Gauge,
         CounterReset::Unknown | CounterReset::Reset | CounterReset::NotReset => {

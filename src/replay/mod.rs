@@ -33,6 +33,7 @@
 //! ```
 
 mod chunks;
+mod gather;
 mod late;
 mod logs;
 mod series;
@@ -47,6 +48,10 @@ use crate::model::{Millis, Ulid};
 use crate::progress::Progress;
 use crate::raw::ReadMode;
 use logs::Replay;
+
+pub(crate) use gather::Gathered;
+pub(crate) use logs::{is_sound, plain};
+pub(crate) use series::SeriesId;
 
 /// How often a log is read anew that a running server has shortened meanwhile.
 const MAX_TRIES: u32 = 5;
@@ -184,6 +189,10 @@ impl Head {
     ///
     /// When the temporary file cannot be read, or the block cannot be written.
     pub fn write_block(self, parent: &Path, ulid: Ulid) -> Result<Option<PathBuf>> {
-        write::write_block(self.replay, &self.facts, parent, ulid)
+        let Some(times) = self.facts.times else {
+            return Ok(None);
+        };
+        let written = write::write_block(self.replay, times, parent, ulid)?;
+        Ok(written.map(|(dir, _)| dir))
     }
 }

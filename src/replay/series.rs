@@ -8,7 +8,7 @@ use crate::wal::{HeadSeriesRef, LabelPairs};
 
 /// A series of the head, by the order in which they came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct SeriesId(pub(super) u32);
+pub(crate) struct SeriesId(pub(super) u32);
 
 impl SeriesId {
     pub(super) fn at(self) -> usize {

@@ -4,37 +4,64 @@ use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::HeadFacts;
 use super::logs::{Interval, Replay};
-use super::series::SeriesId;
+use super::series::{SeriesId, SeriesTable};
 use crate::block::{BlockOptions, BlockStats, BlockWriter, Compaction, META_VERSION, Meta};
 use crate::chunk::encode::EncodedChunk;
 use crate::chunk::{OwnedSample, decode_owned, make_chunks_between_resets};
 use crate::error::{Error, Result};
 use crate::index::SymbolRef;
-use crate::model::{CounterReset, Ulid};
+use crate::model::{CounterReset, Millis, Ulid};
 
-/// Writes what `replay` has read as the block `ulid` into the directory `parent`, and returns the
-/// new block's directory; `None`, and nothing is written, when there is no sample.
+/// Where the samples of a block come from.
+pub(super) trait BlockSource {
+    /// All series that are known.
+    fn series(&self) -> &SeriesTable;
+
+    /// Whether the series has any sample.
+    fn has_samples(&self, id: SeriesId) -> bool;
+
+    /// The chunks of a series, in order; it has none afterwards.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    fn take_chunks(&mut self, id: SeriesId) -> Result<Vec<EncodedChunk>>;
+}
+
+impl BlockSource for Replay {
+    fn series(&self) -> &SeriesTable {
+        &self.series
+    }
+
+    fn has_samples(&self, id: SeriesId) -> bool {
+        Replay::has_samples(self, id)
+    }
+
+    fn take_chunks(&mut self, id: SeriesId) -> Result<Vec<EncodedChunk>> {
+        chunks(self, id)
+    }
+}
+
+/// Writes what `source` has, whose first and last sample are of these `times`, as the block `ulid`
+/// into the directory `parent`. Gives the new block's directory and the series in it, in its order;
+/// `None`, and nothing is written, when there is no sample.
 ///
 /// # Errors
 ///
 /// When the temporary file cannot be read, or something cannot be written.
 pub(super) fn write_block(
-    mut replay: Replay,
-    facts: &HeadFacts,
+    mut source: impl BlockSource,
+    (min_time, max_time): (Millis, Millis),
     parent: &Path,
     ulid: Ulid,
-) -> Result<Option<PathBuf>> {
-    let Some((min_time, max_time)) = facts.times else {
-        return Ok(None);
-    };
-    let (symbols, ranks) = symbols(&replay);
-    let ids = (0..replay.series.len()).filter_map(|at| u32::try_from(at).ok());
+) -> Result<Option<(PathBuf, Vec<SeriesId>)>> {
+    let (symbols, ranks) = symbols(&source);
+    let ids = (0..source.series().len()).filter_map(|at| u32::try_from(at).ok());
     let mut order: Vec<_> = ids.map(SeriesId).collect();
-    order.retain(|id| replay.has_samples(*id));
+    order.retain(|id| source.has_samples(*id));
     order.sort_unstable_by(|a, b| {
-        let ranked = |id| refs(replay.series.labels(id), &ranks);
+        let ranked = |id| refs(source.series().labels(id), &ranks);
         ranked(*a).cmp(ranked(*b))
     });
     let meta = Meta {
@@ -51,32 +78,32 @@ pub(super) fn write_block(
         extra: serde_json::Map::new(),
     };
     let mut writer = BlockWriter::create(parent, meta, &symbols, BlockOptions::default())?;
-    let mut is_empty = true;
+    let mut written = Vec::with_capacity(order.len());
     let mut labels = Vec::new();
     for id in order {
-        let chunks = chunks(&mut replay, id)?;
+        let chunks = source.take_chunks(id)?;
         if chunks.is_empty() {
             continue;
         }
         labels.clear();
-        labels.extend(refs(replay.series.labels(id), &ranks));
+        labels.extend(refs(source.series().labels(id), &ranks));
         writer.add_series(&labels, &chunks)?;
-        is_empty = false;
+        written.push(id);
     }
-    if is_empty {
+    if written.is_empty() {
         return Ok(None);
     }
-    writer.finish().map(Some)
+    Ok(Some((writer.finish()?, written)))
 }
 
 /// The strings of all series with samples, sorted, and the empty one; and where each string is
 /// among them.
-fn symbols(replay: &Replay) -> (Vec<Arc<[u8]>>, Vec<u32>) {
-    let strings = replay.series.strings();
+fn symbols(source: &impl BlockSource) -> (Vec<Arc<[u8]>>, Vec<u32>) {
+    let strings = source.series().strings();
     let mut is_used = vec![false; strings.len()];
-    let ids = (0..replay.series.len()).filter_map(|at| u32::try_from(at).ok());
-    for id in ids.map(SeriesId).filter(|id| replay.has_samples(*id)) {
-        for (name, value) in replay.series.labels(id) {
+    let ids = (0..source.series().len()).filter_map(|at| u32::try_from(at).ok());
+    for id in ids.map(SeriesId).filter(|id| source.has_samples(*id)) {
+        for (name, value) in source.series().labels(id) {
             for string in [*name, *value] {
                 if let Some(used) = is_used.get_mut(string as usize) {
                     *used = true;

@@ -36,6 +36,7 @@ mod checkpoint;
 mod compression;
 mod contents;
 mod follow;
+mod frame;
 mod listing;
 mod logs;
 mod oddity;
@@ -53,6 +54,7 @@ pub use checkpoint::Replay;
 pub use compression::{Compression, MAX_RECORD_BYTES};
 pub use contents::Contents;
 pub use follow::{Follow, Undefined};
+pub(crate) use frame::Framer;
 pub use listing::{Checkpoint, EntryType, Extra, LogEntry, LogListing, SegmentFile};
 pub use logs::{LogFacts, Logs};
 pub use oddity::{Oddities, Oddity, Seen};
@@ -63,6 +65,7 @@ pub use record::{
     Histograms, LabelPairs, LogRecord, LoggedSamples, LoggedSeries, LoggedTombstones, MarkerEntry,
     Markers, MetadataEntry, MetadataList, RecordType, SampleEntry, SeriesList, TombstoneEntry,
 };
+pub(crate) use record::{HistogramCounts, StampReader, write_histogram};
 pub use segment::{RawRecord, Records};
 pub use summary::{End, SegmentSummary, Summary, follow, summarize, summarize_dir};
 pub use watch::{Differences, HeadSpan, ReplayTally, Snapshot, Watch};

@@ -24,6 +24,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["raw", "model", "index", "chunk", "wal", "block"],
     ),
     (
+        "skeleton",
+        &["raw", "model", "index", "chunk", "wal", "block", "replay"],
+    ),
+    (
         "inspect",
         &["raw", "model", "index", "chunk", "block", "start"],
     ),

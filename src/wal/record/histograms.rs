@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use super::samples::Stamps;
 use super::{Decode, HeadSeriesRef};
 use crate::model::{CounterReset, HistogramLayout, HistogramSample, Millis, STALE_NAN, Span};
-use crate::raw::{Malformed, Reader};
+use crate::raw::{Malformed, Reader, varint};
 
 /// Schema of histograms with custom bounds.
 const CUSTOM_BOUNDS: i64 = -53;
@@ -88,15 +88,17 @@ impl<B> Histograms<B> {
 }
 
 /// The fields that integer and float histograms store differently.
-trait Counts: Sized {
+pub(crate) trait HistogramCounts: Copy {
     /// Fewest bytes of a bucket.
     const MIN_BYTES: usize;
 
     fn count(reader: &mut Reader<'_>) -> Result<u64, Malformed>;
     fn bucket(reader: &mut Reader<'_>) -> Result<Self, Malformed>;
+    fn write_count(count: u64, out: &mut Vec<u8>);
+    fn write_bucket(self, out: &mut Vec<u8>);
 }
 
-impl Counts for i64 {
+impl HistogramCounts for i64 {
     const MIN_BYTES: usize = 1;
 
     fn count(reader: &mut Reader<'_>) -> Result<u64, Malformed> {
@@ -106,9 +108,17 @@ impl Counts for i64 {
     fn bucket(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         reader.varint()
     }
+
+    fn write_count(count: u64, out: &mut Vec<u8>) {
+        varint::write_uvarint(out, count);
+    }
+
+    fn write_bucket(self, out: &mut Vec<u8>) {
+        varint::write_varint(out, self);
+    }
 }
 
-impl Counts for u64 {
+impl HistogramCounts for u64 {
     const MIN_BYTES: usize = 8;
 
     fn count(reader: &mut Reader<'_>) -> Result<u64, Malformed> {
@@ -117,6 +127,14 @@ impl Counts for u64 {
 
     fn bucket(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         reader.u64()
+    }
+
+    fn write_count(count: u64, out: &mut Vec<u8>) {
+        out.extend(count.to_be_bytes());
+    }
+
+    fn write_bucket(self, out: &mut Vec<u8>) {
+        out.extend(self.to_be_bytes());
     }
 }
 
@@ -136,7 +154,7 @@ impl Decode<'_> for Histograms<u64> {
     }
 }
 
-fn entry<B: Counts>(
+fn entry<B: HistogramCounts>(
     stamps: &mut Stamps,
     reader: &mut Reader<'_>,
 ) -> Result<HistogramEntry<B>, Malformed> {
@@ -202,4 +220,37 @@ fn list<'a, T>(
 ) -> Result<Vec<T>, Malformed> {
     let count = reader.count(min_bytes)?;
     (0..count).map(|_| item(reader)).collect()
+}
+
+/// Appends what stands behind the times and the hint of the entry that holds `sample`: from its
+/// schema on, every number as short as it can be.
+pub(crate) fn write_histogram<B: HistogramCounts>(
+    sample: &HistogramSample<'_, B>,
+    out: &mut Vec<u8>,
+) {
+    let layout = sample.layout;
+    varint::write_varint(out, layout.schema);
+    out.extend(layout.zero_threshold.to_be_bytes());
+    B::write_count(sample.zero_count, out);
+    B::write_count(sample.count, out);
+    out.extend(sample.sum.to_be_bytes());
+    for spans in [&layout.positive, &layout.negative] {
+        varint::write_uvarint(out, spans.len() as u64);
+        for span in spans {
+            varint::write_varint(out, span.offset);
+            varint::write_uvarint(out, span.length);
+        }
+    }
+    for buckets in [sample.positive, sample.negative] {
+        varint::write_uvarint(out, buckets.len() as u64);
+        for bucket in buckets {
+            bucket.write_bucket(out);
+        }
+    }
+    if layout.schema == CUSTOM_BOUNDS {
+        varint::write_uvarint(out, layout.custom_bounds.len() as u64);
+        for bound in &layout.custom_bounds {
+            out.extend(bound.to_be_bytes());
+        }
+    }
 }

@@ -15,8 +15,10 @@ use super::segment::RawRecord;
 use crate::model::Millis;
 use crate::raw::{Malformed, Reader};
 
+pub(crate) use histograms::{HistogramCounts, write_histogram};
 pub use histograms::{HistogramEntry, Histograms};
 pub use lists::{HeadChunkRef, LoggedTombstones, MarkerEntry, Markers, TombstoneEntry};
+pub(crate) use samples::StampReader;
 pub use samples::{ExemplarEntry, Exemplars, LoggedSamples, SampleEntry};
 pub use series::{LabelPairs, LoggedSeries, MetadataEntry, MetadataList, SeriesList};
 
@@ -243,6 +245,13 @@ pub struct Entries<'a, D> {
     offset: u64,
     decoder: D,
     fused: bool,
+}
+
+impl<D> Entries<'_, D> {
+    /// Bytes of the record that were not read yet.
+    pub(crate) fn remaining(&self) -> usize {
+        self.reader.remaining()
+    }
 }
 
 impl<'a, D: Decode<'a>> Iterator for Entries<'a, D> {

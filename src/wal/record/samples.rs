@@ -2,7 +2,7 @@
 //! share with them.
 
 use super::series::{LabelPairs, labels};
-use super::{Decode, HeadSeriesRef};
+use super::{Decode, HeadSeriesRef, RecordType};
 use crate::model::{FloatSample, Millis};
 use crate::raw::{Malformed, Reader};
 
@@ -81,6 +81,52 @@ fn start_time(reader: &mut Reader<'_>, first: Millis, last: Millis) -> Result<Mi
         0 => Ok(0),
         1 => Ok(last),
         _ => Ok(first.wrapping_add(reader.varint()?)),
+    }
+}
+
+/// Reads series and times of a record from which the values were taken out.
+#[derive(Debug)]
+pub(crate) struct StampReader(Stamps);
+
+impl StampReader {
+    /// For a record of samples of type `kind`, whose type byte `reader` stands behind.
+    ///
+    /// # Errors
+    ///
+    /// When what precedes the entries is cut off, or records of that type hold no samples.
+    pub(crate) fn new(kind: RecordType, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let stamps = match kind {
+            RecordType::Samples
+            | RecordType::HistogramSamples
+            | RecordType::FloatHistogramSamples
+            | RecordType::CustomBucketsHistogramSamples
+            | RecordType::CustomBucketsFloatHistogramSamples => Stamps::with_base(reader)?,
+            RecordType::SamplesV2
+            | RecordType::HistogramSamplesV2
+            | RecordType::FloatHistogramSamplesV2 => Stamps::with_start_times(),
+            RecordType::Series
+            | RecordType::Tombstones
+            | RecordType::Exemplars
+            | RecordType::MmapMarkers
+            | RecordType::Metadata
+            | RecordType::MinValidTime => {
+                return Err(reader.unexpected("record", "of samples", kind.name()));
+            }
+        };
+        Ok(StampReader(stamps))
+    }
+
+    /// Series and time of the entry that `reader` stands at, which is behind them then.
+    ///
+    /// # Errors
+    ///
+    /// When they are cut off.
+    pub(crate) fn next(
+        &mut self,
+        reader: &mut Reader<'_>,
+    ) -> Result<(HeadSeriesRef, Millis), Malformed> {
+        let stamp = self.0.next(reader)?;
+        Ok((stamp.series, stamp.time))
     }
 }
 
