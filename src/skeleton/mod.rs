@@ -52,9 +52,9 @@
 //! use narthex::skeleton::{Skeleton, Strip};
 //! use narthex::wal::Log;
 //!
-//! let segment = std::fs::read("fixtures/night-1/wal/00000000").expect("a segment");
+//! let segment = std::fs::read("fixtures/night-1/wal/checkpoint.00000001/00000000").expect("a segment");
 //! let mut strip = Strip::new()?;
-//! strip.part("wal/00000000", Log::Wal, &segment, 0)?;
+//! strip.part("wal/checkpoint.00000001/00000000", Log::Wal, &segment, 0)?;
 //! let target = tempfile::tempdir().expect("a directory");
 //! let stripped = strip.finish(target.path())?.expect("a log with samples");
 //!
