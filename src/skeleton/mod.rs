@@ -52,11 +52,13 @@
 //! use narthex::skeleton::{Skeleton, Strip};
 //! use narthex::wal::Log;
 //!
-//! let segment = std::fs::read("fixtures/night-1/wal/checkpoint.00000001/00000000").expect("a segment");
+//! let read = |name: &str| std::fs::read(format!("fixtures/night-1/wal/{name}")).expect("a segment");
 //! let mut strip = Strip::new()?;
-//! strip.part("wal/checkpoint.00000001/00000000", Log::Wal, &segment, 0)?;
+//! strip.context(&read("checkpoint.00000001/00000000"));
+//! let segment = read("00000004");
+//! strip.part("wal/00000004", Log::Wal, &segment, 0)?;
 //! let target = tempfile::tempdir().expect("a directory");
-//! let stripped = strip.finish(target.path())?.expect("a log with samples");
+//! let stripped = strip.finish(target.path())?.expect("samples");
 //!
 //! let mut again = Vec::new();
 //! Skeleton::open(&stripped.dir, ReadMode::Map)?.fill(&mut |_, bytes| {
