@@ -1,24 +1,35 @@
 //! The samples of a block, asked for series by series in the order of time.
 
 use crate::block::Block;
-use crate::chunk::{OwnedSample, decode_owned};
+use crate::chunk::{OwnedSample, decode};
 use crate::error::{InFile as _, Result};
 use crate::index::Series;
 use crate::model::{ChunkMeta, Millis, SeriesRef};
+
+/// Most samples that are held decoded, of all series together. Of the next chunk of a series as
+/// many are held as this leaves for it, and it is decoded again for the ones behind them.
+const MAX_HELD: usize = 1 << 21;
+
+/// How many floats take as much memory as a histogram.
+const HISTOGRAM_SIZE: usize = 16;
 
 /// Where each series of a block was read to.
 pub(super) struct Cursors<'b> {
     block: &'b Block,
     rows: Vec<Row>,
-    /// What [`Cursors::next_chunk`] decodes an entry into.
+    /// How many samples are decoded ahead of each series.
+    ahead: usize,
+    /// What an entry of the index is decoded into.
     series: Series,
 }
 
 struct Row {
     reference: SeriesRef,
-    /// Chunks that were decoded.
-    chunks: usize,
-    /// Samples of the last of them, from the last on.
+    /// Position of the chunk that is read.
+    chunk: u32,
+    /// Samples of it that were decoded.
+    decoded: u32,
+    /// Those of them that were not asked for, from the last on.
     samples: Vec<OwnedSample>,
 }
 
@@ -34,15 +45,23 @@ impl<'b> Cursors<'b> {
             let entry = entry.in_file(&block.files().index())?;
             rows.push(Row {
                 reference: entry.reference,
-                chunks: 0,
+                chunk: 0,
+                decoded: 0,
                 samples: Vec::new(),
             });
         }
         Ok(Cursors {
+            ahead: (MAX_HELD / rows.len().max(1)).max(1),
             block,
             rows,
             series: Series::default(),
         })
+    }
+
+    /// At most so many samples are decoded ahead.
+    #[cfg(test)]
+    pub(super) fn ahead(&mut self, samples: usize) {
+        self.ahead = samples;
     }
 
     /// How many series there are.
@@ -66,17 +85,14 @@ impl<'b> Cursors<'b> {
                 Some(sample) if sample.time() < time => {}
                 Some(sample) if sample.time() == time => return Ok(Some(sample)),
                 Some(_) => return Ok(None),
-                None => {
-                    if !self.next_chunk(at)? {
-                        return Ok(None);
-                    }
-                }
+                None if self.decode_more(at)? => {}
+                None => return Ok(None),
             }
         }
     }
 
-    /// Decodes the next chunk of a series; `false` where there is none.
-    fn next_chunk(&mut self, at: usize) -> Result<bool> {
+    /// Decodes the next samples of a series; `false` where there is none.
+    fn decode_more(&mut self, at: usize) -> Result<bool> {
         let Some(row) = self.rows.get_mut(at) else {
             return Ok(false);
         };
@@ -84,16 +100,32 @@ impl<'b> Cursors<'b> {
         let path = self.block.files().index();
         let entry = index.series_at(row.reference).in_file(&path)?;
         entry.decode(&mut self.series).in_file(&path)?;
-        let Some(ChunkMeta { reference, .. }) = self.series.chunks.get(row.chunks) else {
-            // Nothing is left: what the last chunk took is not needed any more.
+        let Some(ChunkMeta { reference, .. }) = self.series.chunks.get(row.chunk as usize) else {
+            // What the last chunk took is not needed any more.
             row.samples = Vec::new();
             return Ok(false);
         };
-        row.chunks += 1;
         let path = self.block.segment_path(reference.segment());
         let chunk = self.block.chunk(*reference).in_file(&path)?;
-        row.samples.clear();
-        decode_owned(chunk.encoding, chunk.data, &mut row.samples).in_file(&path)?;
+        let (mut seen, from) = (0, row.decoded);
+        let ahead = if chunk.encoding.is_float() {
+            self.ahead
+        } else {
+            (self.ahead / HISTOGRAM_SIZE).max(1)
+        };
+        let samples = &mut row.samples;
+        decode(chunk.encoding, chunk.data, chunk.data_offset, |sample| {
+            if seen >= from && samples.len() < ahead {
+                samples.push(OwnedSample::from(&sample));
+            }
+            seen += 1;
+        })
+        .in_file(&path)?;
+        row.decoded = from.saturating_add(u32::try_from(samples.len()).unwrap_or(u32::MAX));
+        if row.decoded >= seen {
+            row.chunk += 1;
+            row.decoded = 0;
+        }
         row.samples.reverse();
         Ok(true)
     }

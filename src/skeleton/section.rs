@@ -7,12 +7,12 @@ use super::Section;
 use crate::error::{Error, Result};
 use crate::raw::{temporary_dir, varint};
 
-/// How hard zstd tries. Stamps repeat from scrape to scrape, which every level finds.
-const LEVEL: i32 = 12;
+/// How hard zstd tries. What repeats, repeats from scrape to scrape, which every level finds.
+const LEVEL: i32 = 9;
 
-/// Distance at which repetitions are found, as a power of two: a scrape of some hundred thousand
-/// series. Both sides hold as many bytes in memory.
-const WINDOW_LOG: u32 = 23;
+/// Distance at which repetitions are found, as a power of two. Both sides hold as many bytes in
+/// memory, the writer several times, for each section.
+const WINDOW_LOG: u32 = 21;
 
 /// One section on its way into the file.
 pub(super) struct SectionWriter(zstd::Encoder<'static, BufWriter<File>>);

@@ -2,7 +2,9 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
+use super::cursor::Cursors;
 use super::*;
+use crate::block::Block;
 use crate::error::Result;
 use crate::raw::{ReadMode, varint};
 use crate::wal::writer::SegmentWriter;
@@ -215,6 +217,40 @@ fn a_part_may_begin_and_end_anywhere() {
     whole[40_000] ^= 1;
     whole.resize(whole.len().next_multiple_of(1 << 15), 0);
     there_and_back(&[("wal/0", Log::Wal, &whole, 0)]).unwrap();
+}
+
+#[test]
+fn however_few_samples_are_held_all_are_found() {
+    let target = tempfile::tempdir().unwrap();
+    let times = || (1..300).map(|at| at * 1000);
+    let mut records = vec![series(1..=3, "x")];
+    for time in times() {
+        records.push(floats((1..=2).map(|number| (number, time, time as f64))));
+        records.push(histogram(3, time, 0, 0, &[time, 2]));
+    }
+    let mut strip = Strip::new().unwrap();
+    strip.part("wal/0", Log::Wal, &segment(&records), 0).unwrap();
+    let stripped = strip.finish(target.path()).unwrap().unwrap();
+    assert_eq!(stripped.samples, 299 * 3);
+    let block = Block::open(&stripped.dir, ReadMode::Read).unwrap();
+    for ahead in [1, 2, 7, 120, 1000] {
+        let mut cursors = Cursors::new(&block).unwrap();
+        cursors.ahead(ahead);
+        assert_eq!(cursors.len(), 3);
+        for time in times() {
+            for position in 0..3 {
+                let sample = cursors.sample(position, time).unwrap();
+                assert_eq!(sample.expect("a sample").time(), time, "{ahead} ahead");
+            }
+        }
+        assert!(cursors.sample(0, 300_000).unwrap().is_none());
+        assert!(cursors.sample(3, 1000).unwrap().is_none());
+        // What was passed over is not looked for again.
+        let mut cursors = Cursors::new(&block).unwrap();
+        cursors.ahead(ahead);
+        assert!(cursors.sample(1, 200_000).unwrap().is_some());
+        assert!(cursors.sample(1, 1000).unwrap().is_none());
+    }
 }
 
 #[test]
