@@ -84,9 +84,8 @@ impl<'b> Cursors<'b> {
             match row.samples.pop() {
                 Some(sample) if sample.time() < time => {}
                 Some(sample) if sample.time() == time => return Ok(Some(sample)),
-                Some(_) => return Ok(None),
                 None if self.decode_more(at)? => {}
-                None => return Ok(None),
+                Some(_) | None => return Ok(None),
             }
         }
     }

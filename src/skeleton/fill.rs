@@ -5,16 +5,14 @@ use std::fmt;
 use std::path::Path;
 
 use super::cursor::Cursors;
+use super::exemplars::ExemplarReader;
+use super::samples::Filler;
 use super::section::SectionReader;
 use super::{MAGIC, SECTIONS, SKELETON_FILE, Section, SkeletonPart, VERSION, item, max_numbers};
 use crate::block::Block;
-use crate::chunk::OwnedSample;
 use crate::error::{Error, InFile as _, Result};
-use crate::model::{Millis, Sample};
 use crate::raw::{FileBytes, Malformed, ReadMode, Reader, varint};
-use crate::wal::{
-    Compression, Framer, HeadSeriesRef, MAX_RECORD_BYTES, RecordType, StampReader, write_histogram,
-};
+use crate::wal::{Compression, Framer, MAX_RECORD_BYTES};
 
 /// Most bytes that are handed on at once.
 const COPY_BYTES: usize = 1 << 16;
@@ -142,6 +140,7 @@ struct Fill<'a> {
     items: SectionReader<'a>,
     stamps: SectionReader<'a>,
     values: SectionReader<'a>,
+    exemplars: ExemplarReader<'a>,
     records: SectionReader<'a>,
     raw: SectionReader<'a>,
     record: Vec<u8>,
@@ -175,7 +174,19 @@ impl Sink<'_> {
 
 impl<'a> Fill<'a> {
     fn new(block: &'a Block, sections: [&'a [u8]; SECTIONS]) -> Result<Self> {
-        let [_, series, items, stamps, values, records, raw] = sections;
+        let [
+            _,
+            series,
+            items,
+            stamps,
+            values,
+            exemplar_stamps,
+            repeats,
+            exemplar_values,
+            labels,
+            records,
+            raw,
+        ] = sections;
         let samples = Cursors::new(block)?;
         Ok(Fill {
             series: numbers(series, samples.len())?,
@@ -183,6 +194,7 @@ impl<'a> Fill<'a> {
             items: SectionReader::new(Section::Items, items)?,
             stamps: SectionReader::new(Section::Stamps, stamps)?,
             values: SectionReader::new(Section::Values, values)?,
+            exemplars: ExemplarReader::new([exemplar_stamps, repeats, exemplar_values, labels])?,
             records: SectionReader::new(Section::Records, records)?,
             raw: SectionReader::new(Section::Raw, raw)?,
             record: Vec::new(),
@@ -212,7 +224,9 @@ impl<'a> Fill<'a> {
                 item::RECORD_SNAPPY => self.verbatim(Compression::Snappy, &mut sink)?,
                 item::SAMPLES => self.samples(Compression::None, &mut sink)?,
                 item::SAMPLES_SNAPPY => self.samples(Compression::Snappy, &mut sink)?,
-                other => return Err(self.items.unexpected("an item of 0 to 6", other)),
+                item::EXEMPLARS => self.exemplars(Compression::None, &mut sink)?,
+                item::EXEMPLARS_SNAPPY => self.exemplars(Compression::Snappy, &mut sink)?,
+                other => return Err(self.items.unexpected("an item of 0 to 8", other)),
             }
         }
     }
@@ -245,6 +259,13 @@ impl<'a> Fill<'a> {
         let len = self.items.number()?;
         let record = self.records.take(len, MAX_RECORD_BYTES)?;
         frame(record, compression, &mut self.framed, sink)
+    }
+
+    fn exemplars(&mut self, compression: Compression, sink: &mut Sink<'_>) -> Result<()> {
+        let len = self.items.number()?;
+        self.record.clear();
+        self.exemplars.fill(len, &mut self.record)?;
+        frame(&self.record, compression, &mut self.framed, sink)
     }
 
     fn samples(&mut self, compression: Compression, sink: &mut Sink<'_>) -> Result<()> {
@@ -292,104 +313,6 @@ fn frame(
     sink.put(framed)
 }
 
-/// A record of samples that gets its values.
-struct Filler<'f, 'a> {
-    series: &'f HashMap<u64, u32>,
-    samples: &'f mut Cursors<'a>,
-    values: &'f mut SectionReader<'a>,
-    /// Positions of the samples that are not in the block, the first one last.
-    exceptions: &'f mut Vec<u64>,
-    record: &'f mut Vec<u8>,
-}
-
-impl Filler<'_, '_> {
-    fn fill(&mut self, stamps: &[u8]) -> Result<()> {
-        let mut reader = Reader::new(stamps, 0, Section::Stamps.name());
-        let number = reader.u8().map_err(in_stamps)?;
-        let kind = RecordType::from_byte(number);
-        let kind = kind.ok_or_else(|| no_samples(&reader, number))?;
-        let mut stamp_reader = StampReader::new(kind, &mut reader).map_err(in_stamps)?;
-        let is_float = matches!(kind, RecordType::Samples | RecordType::SamplesV2);
-        let mut copied = 0;
-        let mut copy_to = |reader: &Reader<'_>, record: &mut Vec<u8>| {
-            let at = stamps.len() - reader.remaining();
-            record.extend_from_slice(stamps.get(copied..at).unwrap_or_default());
-            copied = at;
-        };
-        copy_to(&reader, self.record);
-        let mut entry = 0_u64;
-        while !reader.is_empty() {
-            let (number, time) = stamp_reader.next(&mut reader).map_err(in_stamps)?;
-            if !is_float {
-                // The hint.
-                reader.u8().map_err(in_stamps)?;
-            }
-            copy_to(&reader, self.record);
-            if self.exceptions.pop_if(|at| *at == entry).is_some() {
-                self.exception(is_float)?;
-            } else {
-                self.in_block(number, time, kind)?;
-            }
-            entry += 1;
-            if self.record.len() > MAX_RECORD_BYTES {
-                let wanted = format!("a record of at most {MAX_RECORD_BYTES} bytes");
-                return Err(self.values.unexpected(&wanted, "a longer one"));
-            }
-        }
-        match self.exceptions.last() {
-            None => Ok(()),
-            Some(at) => {
-                let wanted = format!("a sample at {at} of a record");
-                Err(self.values.unexpected(&wanted, format!("{entry} samples")))
-            }
-        }
-    }
-
-    fn exception(&mut self, is_float: bool) -> Result<()> {
-        let len = if is_float { 8 } else { self.values.number()? };
-        let value = self.values.take(len, MAX_RECORD_BYTES)?;
-        self.record.extend_from_slice(value);
-        Ok(())
-    }
-
-    fn in_block(&mut self, number: HeadSeriesRef, time: Millis, kind: RecordType) -> Result<()> {
-        let sample = match self.series.get(&number.0) {
-            Some(position) => self.samples.sample(*position, time)?,
-            None => None,
-        };
-        let sample = sample.ok_or_else(|| {
-            let wanted = format!("a sample of series {number} at {time} in the block");
-            self.values.unexpected(&wanted, "none")
-        })?;
-        self.put_value(&sample, kind)
-    }
-
-    fn put_value(&mut self, sample: &OwnedSample, kind: RecordType) -> Result<()> {
-        match (kind, sample.lend()) {
-            (RecordType::Samples | RecordType::SamplesV2, Sample::Float(float)) => {
-                self.record.extend(float.bits.to_be_bytes());
-            }
-            (
-                RecordType::HistogramSamples
-                | RecordType::CustomBucketsHistogramSamples
-                | RecordType::HistogramSamplesV2,
-                Sample::Histogram(histogram),
-            ) => write_histogram(&histogram, self.record),
-            (
-                RecordType::FloatHistogramSamples
-                | RecordType::CustomBucketsFloatHistogramSamples
-                | RecordType::FloatHistogramSamplesV2,
-                Sample::FloatHistogram(histogram),
-            ) => write_histogram(&histogram, self.record),
-            _ => {
-                let wanted = format!("a sample for a {} in the block", kind.name());
-                return Err(self.values.unexpected(&wanted, "one of another kind"));
-            }
-        }
-        Ok(())
-    }
-}
-
 /// The positions of series that numbers stand for, in a block of so many series.
 fn numbers(stored: &[u8], series: usize) -> Result<HashMap<u64, u32>> {
     let mut section = SectionReader::new(Section::Series, stored)?;
@@ -412,15 +335,4 @@ fn numbers(stored: &[u8], series: usize) -> Result<HashMap<u64, u32>> {
         numbers.insert(number, known);
     }
     Ok(numbers)
-}
-
-#[cold]
-fn in_stamps(malformed: Malformed) -> Error {
-    let section = Section::Stamps.name();
-    Error::new(malformed.kind(), format!("cannot read the {section}")).with_source(malformed)
-}
-
-#[cold]
-fn no_samples(reader: &Reader<'_>, found: u8) -> Error {
-    in_stamps(reader.unexpected("record", "of samples", found))
 }

@@ -18,7 +18,7 @@
 //! # Format
 //!
 //! Numbers are LEB128, unless it is said otherwise. The file begins with the eight bytes
-//! `narthexK`, the version, 1, as one byte, and the lengths of the seven sections in bytes, eight
+//! `narthexK`, the version, 1, as one byte, and the lengths of the eleven sections in bytes, eight
 //! bytes each, little endian. The sections follow, each a zstd frame:
 //!
 //! * parts: their number; of each the length of its name and the name, the offset in the file from
@@ -30,6 +30,14 @@
 //!   before its value, for histograms with the hint.
 //! * values: those of the samples that are not in the block. Of a float its eight bytes; of a
 //!   histogram the length of what follows the hint, and that.
+//! * stamps of exemplars: the same of records of exemplars.
+//! * repeats: of each exemplar 0 when its labels are new. Else twice a zig-zag distance, and 1 if
+//!   its value is the one that came with these labels last, or 2 if not: how far the place of these
+//!   labels among all lists that were new is from the place behind that of the exemplar before. Of
+//!   the lists that were new the last 16,384 can be meant, and of these the ones of at most 512
+//!   bytes.
+//! * values of exemplars: eight bytes each, of those that have new labels or another value.
+//! * labels: the new lists, each behind its length, as the record has them.
 //! * records: records that are kept as they are.
 //! * raw: bytes of segments that are kept as they are.
 //!
@@ -43,6 +51,8 @@
 //! * 5 and 6: a record of samples, not compressed (5) or in snappy's format (6). Its length among
 //!   the stamps, the number of its samples that are not in the block, and of each of these how many
 //!   others lie between it and the one before.
+//! * 7 and 8: a record of exemplars, not compressed (7) or in snappy's format (8). Its length among
+//!   the stamps of exemplars.
 //!
 //! Records are cut into fragments as Prometheus does it; zeros that this puts before a header are
 //! no item.
@@ -70,7 +80,10 @@
 //! ```
 
 mod cursor;
+mod exemplars;
 mod fill;
+mod recent;
+mod samples;
 mod section;
 mod strip;
 #[cfg(test)]
@@ -99,7 +112,7 @@ const VERSION: u8 = 1;
 /// Magic, version, lengths of the sections.
 const HEADER_BYTES: usize = 8 + 1 + SECTIONS * 8;
 
-const SECTIONS: usize = 7;
+const SECTIONS: usize = 11;
 
 /// The sections, in their order in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +122,10 @@ enum Section {
     Items,
     Stamps,
     Values,
+    ExemplarStamps,
+    Repeats,
+    ExemplarValues,
+    Labels,
     Records,
     Raw,
 }
@@ -121,6 +138,10 @@ impl Section {
             Section::Items => "items of a skeleton",
             Section::Stamps => "stamps of a skeleton",
             Section::Values => "values of a skeleton",
+            Section::ExemplarStamps => "stamps of exemplars of a skeleton",
+            Section::Repeats => "repeats of a skeleton",
+            Section::ExemplarValues => "values of exemplars of a skeleton",
+            Section::Labels => "labels of a skeleton",
             Section::Records => "records of a skeleton",
             Section::Raw => "raw bytes of a skeleton",
         }
@@ -136,6 +157,8 @@ mod item {
     pub(super) const RECORD_SNAPPY: u8 = 4;
     pub(super) const SAMPLES: u8 = 5;
     pub(super) const SAMPLES_SNAPPY: u8 = 6;
+    pub(super) const EXEMPLARS: u8 = 7;
+    pub(super) const EXEMPLARS_SNAPPY: u8 = 8;
 }
 
 /// How many numbers may stand for the series of a block: several for each that was gone and came

@@ -6,11 +6,13 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::exemplars::ExemplarWriter;
+use super::samples::{Bare, VALUE_BYTES, each_entry};
 use super::section::SectionWriter;
 use super::{MAGIC, SECTIONS, SKELETON_FILE, SkeletonPart, VERSION, item, max_numbers};
 use crate::error::{Error, Result};
 use crate::model::{HistogramSample, Sample, Ulid};
-use crate::raw::{Malformed, crc32c, varint};
+use crate::raw::{crc32c, varint};
 use crate::replay::{Gathered, SeriesId, is_sound, plain};
 use crate::wal::{
     Compression, Decode, Entries, Framer, HeadSeriesRef, HistogramCounts, HistogramEntry, Log,
@@ -26,6 +28,7 @@ pub struct Strip {
     items: SectionWriter,
     stamps: SectionWriter,
     values: SectionWriter,
+    exemplars: ExemplarWriter,
     records: SectionWriter,
     raw: SectionWriter,
     /// Of all parts, to tell them from others.
@@ -54,31 +57,6 @@ pub struct Stripped {
     pub skeleton: u64,
 }
 
-/// A record of samples without what is in the block.
-#[derive(Default)]
-struct Bare {
-    stamps: Vec<u8>,
-    /// What the section of values gets.
-    values: Vec<u8>,
-    /// Positions of the samples that are not in the block, as items say them.
-    gaps: Vec<u8>,
-    exceptions: u64,
-    /// Others since the last of them.
-    between: u64,
-}
-
-impl Bare {
-    fn in_block(&mut self) {
-        self.between += 1;
-    }
-
-    fn exception(&mut self) {
-        varint::write_uvarint(&mut self.gaps, self.between);
-        self.between = 0;
-        self.exceptions += 1;
-    }
-}
-
 impl Strip {
     /// Nothing yet.
     ///
@@ -93,6 +71,7 @@ impl Strip {
             items: SectionWriter::new()?,
             stamps: SectionWriter::new()?,
             values: SectionWriter::new()?,
+            exemplars: ExemplarWriter::new()?,
             records: SectionWriter::new()?,
             raw: SectionWriter::new()?,
             digest: 0,
@@ -191,12 +170,17 @@ impl Strip {
         let Some((dir, order)) = self.gathered.write_block(parent, ulid)? else {
             return Ok(None);
         };
+        let [exemplar_stamps, repeats, exemplar_values, labels] = self.exemplars.finish();
         let sections = [
             parts_section(&self.parts)?,
             series_section(&self.taken, &order)?,
             self.items,
             self.stamps,
             self.values,
+            exemplar_stamps,
+            repeats,
+            exemplar_values,
+            labels,
             self.records,
             self.raw,
         ];
@@ -260,7 +244,20 @@ impl Strip {
             return self.keep(stored);
         }
         *framer = ahead;
+        let is_snappy = record.compression == Compression::Snappy;
         let bare = match decoded {
+            Ok(Some(LogRecord::Exemplars(entries))) => {
+                if let Some(stamps) = self.exemplars.put(record.payload, &entries)? {
+                    let kind = if is_snappy {
+                        item::EXEMPLARS_SNAPPY
+                    } else {
+                        item::EXEMPLARS
+                    };
+                    self.items.put(&[kind])?;
+                    return self.items.put_number(stamps);
+                }
+                None
+            }
             Ok(Some(LogRecord::Samples(entries))) => self.floats(record.payload, log, entries)?,
             Ok(Some(LogRecord::Histograms(entries))) => {
                 self.histograms(record.payload, log, entries, |sample| {
@@ -274,7 +271,6 @@ impl Strip {
             }
             _ => None,
         };
-        let is_snappy = record.compression == Compression::Snappy;
         let Some(bare) = bare else {
             let kind = if is_snappy {
                 item::RECORD_SNAPPY
@@ -305,9 +301,8 @@ impl Strip {
         log: Log,
         entries: Entries<'p, D>,
     ) -> Result<Option<Bare>> {
-        const VALUE: usize = 8;
         each_entry(payload, entries, |bare, entry, bytes| {
-            let Some((stamp, value)) = bytes.split_last_chunk::<VALUE>() else {
+            let Some((stamp, value)) = bytes.split_last_chunk::<VALUE_BYTES>() else {
                 return Ok(false);
             };
             bare.stamps.extend_from_slice(stamp);
@@ -375,33 +370,6 @@ impl Strip {
         self.taken.insert(number, series);
         Ok(true)
     }
-}
-
-/// Lends every entry with its bytes to `visit`, which says whether the record can do without it;
-/// `None` where one cannot be read, or it says no.
-fn each_entry<'p, D: Decode<'p>>(
-    payload: &'p [u8],
-    mut entries: Entries<'p, D>,
-    mut visit: impl FnMut(&mut Bare, D::Entry, &'p [u8]) -> Result<bool>,
-) -> Result<Option<Bare>> {
-    let at = |entries: &Entries<'p, D>| payload.len().saturating_sub(entries.remaining());
-    let mut begin = at(&entries);
-    let mut bare = Bare::default();
-    bare.stamps
-        .extend_from_slice(payload.get(..begin).unwrap_or_default());
-    while let Some(entry) = entries.next() {
-        let end = at(&entries);
-        let bytes = payload.get(begin..end).unwrap_or_default();
-        let read: std::result::Result<_, Malformed> = entry;
-        let Ok(entry) = read else {
-            return Ok(None);
-        };
-        if !visit(&mut bare, entry, bytes)? {
-            return Ok(None);
-        }
-        begin = end;
-    }
-    Ok(Some(bare))
 }
 
 fn parts_section(parts: &[SkeletonPart]) -> Result<SectionWriter> {

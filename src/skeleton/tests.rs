@@ -195,6 +195,91 @@ fn histograms_come_back_with_their_hints() {
     assert_eq!(there_and_back(&[("wal/0", Log::Wal, &log, 0)]), Some(1));
 }
 
+/// A record of exemplars of series 1, all at one time: value and trace of each.
+fn exemplars<'t>(time: i64, exemplars: impl IntoIterator<Item = (f64, &'t str)>) -> Vec<u8> {
+    let mut record = vec![4];
+    record.extend(1_u64.to_be_bytes());
+    record.extend(time.to_be_bytes());
+    for (value, trace) in exemplars {
+        record.extend([0, 0]);
+        record.extend(value.to_bits().to_be_bytes());
+        record.push(1);
+        for string in ["trace_id", trace] {
+            varint::write_uvarint(&mut record, string.len() as u64);
+            record.extend(string.as_bytes());
+        }
+    }
+    record
+}
+
+#[test]
+fn exemplars_come_back_and_the_same_labels_are_said_once() {
+    let log = |exemplars: &[Vec<u8>]| {
+        let mut records = vec![series(1..=2, "x"), floats([(1, 1000, 1.5)])];
+        records.extend_from_slice(exemplars);
+        segment(&records)
+    };
+    let long = "y".repeat(600);
+    let ids: Vec<_> = (0..500_u64)
+        .map(|id| format!("{:x}", id.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+        .collect();
+    let of = |time, ids: &[String], value: f64| {
+        exemplars(time, ids.iter().map(|id| (value, id.as_str())))
+    };
+    let all = [
+        of(1000, &ids, 0.5),
+        exemplars(
+            2000,
+            [(1.0, "a"), (1.0, "a"), (2.0, "a"), (2.0, "b"), (2.0, "a")],
+        ),
+        exemplars(
+            3000,
+            [(1.0, long.as_str()), (1.0, long.as_str()), (2.0, "")],
+        ),
+        of(4000, &ids, 0.5),
+        of(5000, &ids[..7], 0.25),
+        of(6000, &ids[..9], 0.25),
+        // No entries, and nothing at all.
+        vec![4],
+        exemplars(7000, []),
+    ];
+    assert_eq!(
+        there_and_back(&[("wal/0", Log::Wal, &log(&all), 0)]),
+        Some(1)
+    );
+
+    // A record that is damaged at its end, and one that says a number in more bytes than it takes,
+    // are kept, and what they would have been remembered by is not.
+    let mut cut = exemplars(2000, [(1.0, "never"), (3.0, "a")]);
+    cut.pop();
+    let mut wide = exemplars(2000, [(1.0, "once")]);
+    wide.splice(27..28, [0x81, 0]);
+    let odd = [
+        all[1].clone(),
+        cut,
+        exemplars(3000, [(1.0, "never"), (3.0, "a")]),
+        wide,
+        all[2].clone(),
+    ];
+    assert_eq!(
+        there_and_back(&[("wal/0", Log::Wal, &log(&odd), 0)]),
+        Some(1)
+    );
+
+    let skeleton = |exemplars: &[Vec<u8>]| {
+        let target = tempfile::tempdir().unwrap();
+        let mut strip = Strip::new().unwrap();
+        strip.part("wal/0", Log::Wal, &log(exemplars), 0).unwrap();
+        strip.finish(target.path()).unwrap().unwrap().skeleton
+    };
+    let once = skeleton(&all[..1]);
+    let again = skeleton(&[all[0].clone(), all[3].clone(), of(5000, &ids, 0.5)]);
+    assert!(
+        again < once * 11 / 10,
+        "{again} bytes for three times, {once} for once"
+    );
+}
+
 #[test]
 fn a_part_may_begin_and_end_anywhere() {
     let scrape =
@@ -229,7 +314,9 @@ fn however_few_samples_are_held_all_are_found() {
         records.push(histogram(3, time, 0, 0, &[time, 2]));
     }
     let mut strip = Strip::new().unwrap();
-    strip.part("wal/0", Log::Wal, &segment(&records), 0).unwrap();
+    strip
+        .part("wal/0", Log::Wal, &segment(&records), 0)
+        .unwrap();
     let stripped = strip.finish(target.path()).unwrap().unwrap();
     assert_eq!(stripped.samples, 299 * 3);
     let block = Block::open(&stripped.dir, ReadMode::Read).unwrap();
@@ -291,6 +378,7 @@ fn a_damaged_skeleton_is_said_and_never_believed() {
         floats((1..=5).map(|number| (number, 1000, 0.5))),
         floats([(1, 500, 1.0), (77, 1000, 2.0)]),
         histogram(2, 2000, 0, 0, &[1, 2]),
+        exemplars(1000, [(1.0, "a"), (1.0, "b"), (1.0, "a"), (2.0, "b")]),
         vec![99, 1, 2, 3],
     ]);
     let mut strip = Strip::new().unwrap();

@@ -65,7 +65,7 @@ pub use record::{
     Histograms, LabelPairs, LogRecord, LoggedSamples, LoggedSeries, LoggedTombstones, MarkerEntry,
     Markers, MetadataEntry, MetadataList, RecordType, SampleEntry, SeriesList, TombstoneEntry,
 };
-pub(crate) use record::{HistogramCounts, StampReader, write_histogram};
+pub(crate) use record::{HistogramCounts, StampReader, write_histogram, write_labels};
 pub use segment::{RawRecord, Records};
 pub use summary::{End, SegmentSummary, Summary, follow, summarize, summarize_dir};
 pub use watch::{Differences, HeadSpan, ReplayTally, Snapshot, Watch};

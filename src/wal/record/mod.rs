@@ -20,6 +20,7 @@ pub use histograms::{HistogramEntry, Histograms};
 pub use lists::{HeadChunkRef, LoggedTombstones, MarkerEntry, Markers, TombstoneEntry};
 pub(crate) use samples::StampReader;
 pub use samples::{ExemplarEntry, Exemplars, LoggedSamples, SampleEntry};
+pub(crate) use series::write_labels;
 pub use series::{LabelPairs, LoggedSeries, MetadataEntry, MetadataList, SeriesList};
 
 /// The number under which the head knows a series. It is not a

@@ -89,7 +89,7 @@ fn start_time(reader: &mut Reader<'_>, first: Millis, last: Millis) -> Result<Mi
 pub(crate) struct StampReader(Stamps);
 
 impl StampReader {
-    /// For a record of samples of type `kind`, whose type byte `reader` stands behind.
+    /// For a record of samples or exemplars of type `kind`, whose type byte `reader` stands behind.
     ///
     /// # Errors
     ///
@@ -97,6 +97,7 @@ impl StampReader {
     pub(crate) fn new(kind: RecordType, reader: &mut Reader<'_>) -> Result<Self, Malformed> {
         let stamps = match kind {
             RecordType::Samples
+            | RecordType::Exemplars
             | RecordType::HistogramSamples
             | RecordType::FloatHistogramSamples
             | RecordType::CustomBucketsHistogramSamples
@@ -106,7 +107,6 @@ impl StampReader {
             | RecordType::FloatHistogramSamplesV2 => Stamps::with_start_times(),
             RecordType::Series
             | RecordType::Tombstones
-            | RecordType::Exemplars
             | RecordType::MmapMarkers
             | RecordType::Metadata
             | RecordType::MinValidTime => {

@@ -2,7 +2,7 @@
 
 use super::{Decode, HeadSeriesRef};
 use crate::model::{Label, Labels};
-use crate::raw::{Malformed, Reader};
+use crate::raw::{Malformed, Reader, varint};
 
 /// Names and values of labels, still in the record.
 #[derive(Clone, Debug)]
@@ -25,6 +25,15 @@ impl<'a> LabelPairs<'a> {
             value: value.into(),
         };
         Labels(self.iter().map(label).collect())
+    }
+}
+
+/// Appends the list of labels as a record has it, every number as short as it can be.
+pub(crate) fn write_labels(labels: &LabelPairs<'_>, out: &mut Vec<u8>) {
+    varint::write_uvarint(out, labels.iter().count() as u64);
+    for string in labels.iter().flat_map(|(name, value)| [name, value]) {
+        varint::write_uvarint(out, string.len() as u64);
+        out.extend_from_slice(string);
     }
 }
 
